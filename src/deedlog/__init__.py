@@ -1,0 +1,1 @@
+"""deedlog: services that keep commands and queries apart."""
