@@ -1,1 +1,85 @@
 """deedlog: services that keep commands and queries apart."""
+
+from deedlog.app import App
+from deedlog.commands.bus import Commands
+from deedlog.commands.context import Append, CommandContext, Middleware, Proceed, Receipt
+from deedlog.consistency.freshness import Answer, Freshness
+from deedlog.domain.aggregate import Aggregate, decide, evolve
+from deedlog.errors import (
+    Conflict,
+    Corrupt,
+    DeedlogError,
+    DomainError,
+    DuplicateMessage,
+    InvalidDeclaration,
+    InvalidMessage,
+    MissingExtra,
+    Misuse,
+    NotFound,
+    NotSupported,
+    Refused,
+    Stale,
+    Unavailable,
+    UnknownMessage,
+    WrongExpectedVersion,
+)
+from deedlog.messages.base import Command, Event, Query, message
+from deedlog.messages.envelope import Metadata, RecordedEvent
+from deedlog.module import Module
+from deedlog.projections.declare import ends, on, starts
+from deedlog.queries.bus import Sql
+from deedlog.reads.model import ReadModel
+from deedlog.reads.reader import Page, Reader
+from deedlog.types import Any as AnyVersion
+from deedlog.types import Exactly, NoStream, StreamExists
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Aggregate",
+    "Answer",
+    "AnyVersion",
+    "App",
+    "Append",
+    "Command",
+    "CommandContext",
+    "Commands",
+    "Conflict",
+    "Corrupt",
+    "DeedlogError",
+    "DomainError",
+    "DuplicateMessage",
+    "Event",
+    "Exactly",
+    "Freshness",
+    "InvalidDeclaration",
+    "InvalidMessage",
+    "Metadata",
+    "Middleware",
+    "MissingExtra",
+    "Misuse",
+    "Module",
+    "NoStream",
+    "NotFound",
+    "NotSupported",
+    "Page",
+    "Proceed",
+    "Query",
+    "ReadModel",
+    "Reader",
+    "Receipt",
+    "RecordedEvent",
+    "Refused",
+    "Sql",
+    "Stale",
+    "StreamExists",
+    "Unavailable",
+    "UnknownMessage",
+    "WrongExpectedVersion",
+    "decide",
+    "ends",
+    "evolve",
+    "message",
+    "on",
+    "starts",
+]

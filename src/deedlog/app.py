@@ -1,0 +1,269 @@
+"""The composition root: declarations and configuration become a running service. Only here are adapters chosen."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar, overload
+from urllib.parse import unquote, urlsplit
+
+from deedlog.commands.bus import CommandBus
+from deedlog.commands.cache import AggregateCache
+from deedlog.commands.context import CommandContext, Receipt
+from deedlog.commands.dispatch import AggregateDispatch
+from deedlog.consistency.freshness import Answer
+from deedlog.definition import Definition
+from deedlog.errors import InvalidMessage, Misuse, NotSupported, Unavailable
+from deedlog.ids import IdSource, new_id
+from deedlog.messages.base import Query
+from deedlog.messages.codec import Codec
+from deedlog.messages.envelope import Metadata
+from deedlog.module import Module
+from deedlog.projections.runner import Runner, rebuild
+from deedlog.queries.bus import DEFAULT_TIMEOUT, QueryBus
+from deedlog.reads.memory import MemoryReadStore
+from deedlog.reads.port import Checkpoint, ReadStore
+from deedlog.reads.sqlite import SqliteReadStore
+from deedlog.sqlite.database import Database
+from deedlog.store.memory import MemoryEventStore
+from deedlog.store.port import CommandKey, EventStore
+from deedlog.store.sqlite import SqliteEventStore
+from deedlog.types import Clock, SystemClock, Token
+
+T = TypeVar("T")
+MAX_ID = 200
+
+
+class App(Module):
+    """A service: declare with `@app.…`, then `execute` commands and `ask` queries.
+
+    `store` is `memory://` or `sqlite:///path`; by default the environment's `DEEDLOG_STORE`, else `./<name>.db`. Starts at the
+    first use; `async with app:` starts and stops it. Belongs to one event loop at a time.
+    """
+
+    def __init__(self, name: str, *, store: str | None = None, clock: Clock | None = None, ids: IdSource = new_id) -> None:
+        super().__init__()
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise Misuse(f"'{name}' can't name an app", fix="letters, digits, - and _; it names the database file")
+        self.name = name
+        self.url = store or os.environ.get("DEEDLOG_STORE") or f"sqlite:///{name}.db"
+        self.clock = clock or SystemClock()
+        self._ids = ids
+        self._services: dict[Any, Any] = {}
+        self._running: Running | None = None
+        self._starting: asyncio.Lock | None = None
+
+    def provide(self, service: Any, *, as_type: Any = None) -> None:
+        """Hands `service` to handlers that ask for its class (or for `as_type`). Raises Misuse once the app runs."""
+        if self._running is not None:
+            raise Misuse("the app runs already", fix="provide services before it starts")
+        self._services[as_type or type(service)] = service
+
+    def build(self) -> Definition:
+        """Reads and checks all declarations. Raises InvalidDeclaration with file and line."""
+        return Definition(self)
+
+    async def start(self, *, projections: bool = True) -> "Running":
+        """Opens the stores and starts the projections (unless another process runs them). Twice is once."""
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self._running is None:
+                running = Running(self, self._services, self._ids)
+                await running.start(projections=projections)
+                self._running = running
+        return self._running
+
+    async def stop(self) -> None:
+        """Stores what was accepted, stops the projections, closes the stores."""
+        running, self._running, self._starting = self._running, None, None
+        if running is not None:
+            await running.stop()
+
+    async def __aenter__(self) -> "App":
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    @property
+    def running(self) -> "Running":
+        """The started app's parts. Raises Unavailable before it is started."""
+        if self._running is None:
+            raise Unavailable(f"app {self.name} is not started", fix="use `async with app:` or `await app.start()`")
+        return self._running
+
+    async def execute(
+        self,
+        command: Any,
+        *,
+        id: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        traceparent: str | None = None,
+        actor: str | None = None,
+        tenant: str | None = None,
+    ) -> Receipt:
+        """Does what the command asks, durably, and says what that was.
+
+        With an `id` it is done once: sent again, the same receipt comes back (P4). Raises Refused, InvalidMessage,
+        WrongExpectedVersion, DuplicateMessage, Unavailable.
+        """
+        running = self._running or await self.start()
+        data = running.codec.encode(command)
+        command_id = id if id is not None else self._ids()
+        metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
+        key = _key(id, command, data) if id is not None else None
+        return await running.commands.proceed(CommandContext(command, command_id, metadata, key))
+
+    @overload
+    async def ask(
+        self,
+        query: Query[T],
+        *,
+        after: Token | None = None,
+        max_staleness: float | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> Answer[T]: ...
+    @overload
+    async def ask(
+        self,
+        query: object,
+        *,
+        after: Token | None = None,
+        max_staleness: float | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> Answer[Any]: ...
+    async def ask(
+        self,
+        query: object,
+        *,
+        after: Token | None = None,
+        max_staleness: float | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> Answer[Any]:
+        """The answer, with its freshness.
+
+        `after`: the answer reflects the write of this token. `max_staleness`: no event older than this many seconds is missing.
+        Waits for that, at most `timeout` seconds, then raises Stale (P7). Raises what the handler raises, so NotFound.
+        """
+        running = self._running or await self.start()
+        return await running.queries.ask(query, after=after, max_staleness=max_staleness, timeout=timeout)
+
+    async def catch_up(self) -> None:
+        """Returns when every projection has folded all that is in the log now. Raises what a fold raises."""
+        await (self._running or await self.start()).catch_up()
+
+    async def rebuild(self, read_model: str, report: Callable[[int, int], None] | None = None) -> Checkpoint:
+        """Builds a projection anew beside the live one and switches. `read_model` is the name of the class.
+
+        `report(position, head)` is called after each page. Raises Misuse for an unknown name.
+        """
+        return await (self._running or await self.start()).rebuild(read_model, report)
+
+
+class Running:
+    """A started app: stores, buses, runners."""
+
+    def __init__(self, app: App, services: dict[Any, Any], ids: IdSource) -> None:
+        self.definition = app.build()
+        self.store, self.reads = open_stores(app.url, app.clock)
+        self.codec = Codec(self.definition.registry, ids)
+        self.runners = {
+            projection.name: Runner(projection, self.store, self.reads, self.codec) for projection in self.definition.projections
+        }
+        self.projecting = False
+        self._execute = app.execute
+        dispatch = AggregateDispatch(self.store, self.codec, AggregateCache())
+        self.commands = CommandBus(self.store, self.codec, dispatch, self._send)
+        self.queries = QueryBus(self.store, self.reads, app.clock)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._bind(services)
+
+    def _bind(self, services: dict[Any, Any]) -> None:
+        for aggregate in self.definition.aggregates:
+            self.commands.add_aggregate(aggregate)
+        for handler in self.definition.command_handlers:
+            handler.bind(services)
+            self.commands.add_handler(handler)
+        for query in self.definition.query_handlers:
+            query.bind(services, self.definition.projections)
+            self.queries.add(query)
+        self.commands.use(self.definition.middlewares)
+
+    async def start(self, *, projections: bool) -> None:
+        await self.store.open()
+        try:
+            await self.reads.open()
+            head = await self.store.head()
+            for runner in self.runners.values():
+                runner.checkpoint = await self.reads.prepare(runner.projection.projected, head)
+        except BaseException:
+            await self.reads.close()
+            await self.store.close()
+            raise
+        if projections:
+            self.projecting = True
+            for name, runner in self.runners.items():
+                self.queries.listen(name, runner.moved)
+                self._tasks.append(asyncio.create_task(runner.run(), name=f"deedlog {name}"))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.store.close()
+        await self.reads.close()
+
+    async def catch_up(self) -> None:
+        for runner in self.runners.values():
+            await Runner(runner.projection, self.store, self.reads, self.codec).catch_up()
+            runner.moved.wake()
+
+    async def rebuild(self, read_model: str, report: Callable[[int, int], None] | None = None) -> Checkpoint:
+        runner = self.runner_of(read_model)
+        aside = Runner(runner.projection, self.store, self.reads, self.codec)
+        return await rebuild(aside, self.reads, self.store, report)
+
+    def runner_of(self, read_model: str) -> Runner:
+        """The runner that moves a read model. Raises Misuse with the names there are."""
+        for name, runner in self.runners.items():
+            if read_model == name or read_model in (fold.model.name for fold in runner.projection.folds):
+                return runner
+        known = sorted(fold.model.name for fold in self.definition.folds)
+        raise Misuse(f"there is no read model '{read_model}'", fix=f"one of {', '.join(known) or 'none'}")
+
+    async def _send(self, command: Any, cause: CommandContext, id: str | None) -> Receipt:
+        meta = cause.metadata
+        return await self._execute(
+            command,
+            id=id,
+            correlation_id=meta.correlation_id,
+            causation_id=cause.id,
+            traceparent=meta.traceparent,
+            actor=meta.actor,
+            tenant=meta.tenant,
+        )
+
+
+def open_stores(url: str, clock: Clock) -> tuple[EventStore, ReadStore]:
+    """The adapters for a URL. Raises NotSupported for a scheme that this version has no store for."""
+    parts = urlsplit(url)
+    if parts.scheme == "memory":
+        return MemoryEventStore(clock), MemoryReadStore()
+    if parts.scheme == "sqlite":
+        path = unquote(parts.path[1:]) if parts.path.startswith("/") else ""
+        if not path or parts.netloc:
+            raise Misuse(f"'{url}' names no file", fix="sqlite:///relative.db, or sqlite:////absolute/path.db")
+        database = Database(path)
+        return SqliteEventStore(database, clock), SqliteReadStore(database)
+    raise NotSupported(f"no store for '{parts.scheme}://'", fix="use sqlite:///path or memory://")
+
+
+def _key(id: str, command: Any, data: bytes) -> CommandKey:
+    if not id or len(id) > MAX_ID or not id.isprintable():
+        raise InvalidMessage(type(command).__name__, "id", f"{id[:40]!r}", fix=f"1 to {MAX_ID} printable characters")
+    digest = hashlib.blake2b(type(command).__name__.encode() + b"\0" + data, digest_size=16)
+    return CommandKey(id, digest.hexdigest())

@@ -1,0 +1,1 @@
+"""The command path: load, decide, append, retry; around it middleware and receipts."""

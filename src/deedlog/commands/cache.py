@@ -1,0 +1,42 @@
+"""The write-side cache: stream → the state after its last event. It can't lie: each append still checks the version."""
+
+from collections import OrderedDict
+from typing import Any
+
+from deedlog.types import StreamName, Version
+
+MAX_AGGREGATES = 10_000
+
+
+class Loaded:
+    """An aggregate's state at a version; ahead of the log while appends are on their way."""
+
+    __slots__ = ("state", "version")
+
+    def __init__(self, state: Any, version: Version) -> None:
+        self.state = state
+        self.version = version
+
+
+class AggregateCache:
+    """The most recently used states of one process."""
+
+    def __init__(self, size: int = MAX_AGGREGATES) -> None:
+        self._size = size
+        self._entries: OrderedDict[StreamName, Loaded] = OrderedDict()
+
+    def get(self, stream: StreamName) -> Loaded | None:
+        found = self._entries.get(stream)
+        if found is not None:
+            self._entries.move_to_end(stream)
+        return found
+
+    def put(self, stream: StreamName, loaded: Loaded) -> None:
+        self._entries[stream] = loaded
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def drop(self, stream: StreamName, loaded: Loaded) -> None:
+        """Forgets this very state; a newer one that took its place stays."""
+        if self._entries.get(stream) is loaded:
+            del self._entries[stream]

@@ -1,0 +1,119 @@
+"""THE loop: load, decide, append, retry.
+
+Commands on one aggregate are pipelined: a second decides on the state that the first will leave, both go into one batch.
+When the first is not stored, the version check rejects the second too, and it decides again (ADR 0002).
+"""
+
+from typing import Any
+
+from deedlog.commands.cache import AggregateCache, Loaded
+from deedlog.commands.context import CommandContext, Receipt
+from deedlog.consistency.token import token_of
+from deedlog.domain.aggregate import AggregateType
+from deedlog.errors import DeedlogError, DomainError, WrongExpectedVersion
+from deedlog.messages.codec import Codec
+from deedlog.store.batch import repeat
+from deedlog.store.port import PAGE, Appended, EventStore, StreamWrite
+from deedlog.types import Exactly, StreamName
+
+ATTEMPTS = 16
+
+
+class AggregateDispatch:
+    """Answers the commands that aggregates decide."""
+
+    def __init__(self, store: EventStore, codec: Codec, cache: AggregateCache) -> None:
+        self._store = store
+        self._codec = codec
+        self._cache = cache
+
+    async def dispatch(self, kind: AggregateType, context: CommandContext) -> Receipt:
+        """The receipt of one command.
+
+        Raises Refused (and what else the decide method raises) only on a state that is stored; WrongExpectedVersion after
+        `ATTEMPTS` conflicts in a row.
+        """
+        stream = kind.stream_of(context.command)
+        for attempt in range(1, ATTEMPTS + 1):
+            loaded = await self._load(kind, stream)
+            try:  # from here to the append nothing is awaited: no other command comes between
+                events = kind.decide(loaded.state, context.command)
+                return await self._append(kind, loaded, stream, context, events)
+            except WrongExpectedVersion:
+                self._cache.drop(stream, loaded)
+                if attempt == ATTEMPTS:
+                    raise
+            except DomainError:
+                if await self._stored(stream, loaded):
+                    if (receipt := await self.repeated(context)) is not None:
+                        return receipt
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _load(self, kind: AggregateType, stream: StreamName) -> Loaded:
+        """From the cache, else from the log. Of two that load at once, both get the same object."""
+        found = self._cache.get(stream)
+        if found is not None:
+            return found
+        loaded = Loaded(kind.initial(), 0)
+        while page := await self._store.read_stream(stream, loaded.version, PAGE):
+            for recorded in page:
+                kind.evolve(loaded.state, self._codec.decode(recorded))
+            loaded.version = page[-1].version
+            if len(page) < PAGE:
+                break
+        other = self._cache.get(stream)
+        if other is not None:
+            return other
+        self._cache.put(stream, loaded)
+        return loaded
+
+    async def _append(
+        self, kind: AggregateType, loaded: Loaded, stream: StreamName, context: CommandContext, events: list[Any]
+    ) -> Receipt:
+        metadata = self._codec.metadata(context.metadata)
+        encoded = tuple(self._codec.new_event(event, metadata) for event in events)
+        write = StreamWrite(stream, encoded, Exactly(loaded.version))
+        try:
+            for event in events:
+                kind.evolve(loaded.state, event)
+            loaded.version += len(events)
+            appended = await self._store.append((write,), context.key)
+        except BaseException:  # also cancelled: the state may be ahead of the log
+            self._cache.drop(stream, loaded)
+            raise
+        if appended.repeated:
+            self._cache.drop(stream, loaded)
+            return await self._receipt_again(context, appended)
+        return receipt_of(self._store, context, appended, tuple(events))
+
+    async def _stored(self, stream: StreamName, loaded: Loaded) -> bool:
+        """Whether the state that refused is what the log holds: asked in the writer's queue, behind what is on its way."""
+        try:
+            await self._store.append((StreamWrite(stream, (), Exactly(loaded.version)),))
+        except WrongExpectedVersion:
+            self._cache.drop(stream, loaded)
+            return False
+        return True
+
+    async def repeated(self, context: CommandContext) -> Receipt | None:
+        """The receipt of a command that was done before under this id, or None. Raises DuplicateMessage."""
+        if context.key is None or (stored := await self._store.command(context.key.id)) is None:
+            return None
+        again = repeat(stored, context.key.digest)
+        if isinstance(again, DeedlogError):
+            raise again
+        return await self._receipt_again(context, again)
+
+    async def _receipt_again(self, context: CommandContext, appended: Appended) -> Receipt:
+        events: list[Any] = []
+        if appended.count:
+            page = await self._store.read_all(appended.position - appended.count, appended.count)
+            events = [self._codec.decode(recorded) for recorded in page]
+        return receipt_of(self._store, context, appended, tuple(events))
+
+
+def receipt_of(store: EventStore, context: CommandContext, appended: Appended, events: tuple[Any, ...]) -> Receipt:
+    """The receipt for what an append has done."""
+    token = token_of(store.id, appended.position)
+    return Receipt(context.id, appended.stream, appended.version, appended.position, token, events)

@@ -1,0 +1,39 @@
+"""Consistency tokens: opaque text for callers; inside, a position for each store that was written (ADR 0001)."""
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+from deedlog.errors import InvalidMessage
+from deedlog.types import Position, Token
+
+_PREFIX = "d1."
+
+
+def token_of(store_id: str, position: Position) -> Token:
+    """The token of one position in one store."""
+    return _PREFIX + urlsafe_b64encode(f"{store_id}:{position}".encode()).decode().rstrip("=")
+
+
+def positions_in(token: Token) -> dict[str, Position]:
+    """Store id → position. Raises InvalidMessage for text that is no token."""
+    try:
+        if not token.startswith(_PREFIX):
+            raise ValueError("no token of deedlog")
+        body = token[len(_PREFIX) :]
+        text = urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode("ascii")
+        pairs = (part.split(":") for part in text.split(","))
+        found = {store: int(position) for store, position in pairs}
+        if min(found.values()) < 0:
+            raise ValueError("a negative position")
+    except (ValueError, binascii.Error) as error:
+        raise InvalidMessage("token", "$", f"not a token: {token[:80]!r}", fix="send what a receipt gave you") from error
+    return found
+
+
+def position_in(token: Token, store_id: str) -> Position:
+    """The position that `token` has for one store. Raises InvalidMessage when it belongs to another."""
+    found = positions_in(token)
+    if store_id not in found:
+        problem = f"this token is of another store ({', '.join(found)}), here is {store_id}"
+        raise InvalidMessage("token", "$", problem, fix="forget tokens when the database is replaced")
+    return found[store_id]

@@ -1,0 +1,62 @@
+"""An app's declarations, read and checked together: the registry, the aggregates, the folds, the handlers."""
+
+from collections.abc import Iterable
+
+from deedlog.commands.bus import CommandHandler
+from deedlog.domain.aggregate import AggregateType
+from deedlog.errors import InvalidDeclaration
+from deedlog.messages.registry import Registry
+from deedlog.module import Module
+from deedlog.projections.keyed import KeyedFold, keyed_fold
+from deedlog.projections.projection import Projection, group
+from deedlog.queries.bus import QueryHandler
+
+
+class Definition:
+    """Raises InvalidDeclaration, with file and line, for declarations that can't work."""
+
+    def __init__(self, module: Module) -> None:
+        modules = module.all_modules()
+        self.registry = Registry()
+        self.aggregates = [AggregateType(d.cls, key=d.key, category=d.category) for m in modules for d in m.aggregates]
+        keys = {d.cls: d.key for m in modules for d in m.read_models}
+        self.folds: list[KeyedFold] = [
+            keyed_fold(d.cls, keys, key=d.key, table=d.table, indexes=d.indexes, search=d.search)
+            for m in modules
+            for d in m.read_models
+        ]
+        self.command_handlers = [CommandHandler(function) for m in modules for function in m.command_handlers]
+        self.query_handlers = [QueryHandler(d.function, d.reads) for m in modules for d in m.queries]
+        self.middlewares = [middleware for m in modules for middleware in m.middlewares]
+        _refuse_twice([(a.category, a.place) for a in self.aggregates], "the category of two aggregates")
+        _refuse_twice([(f.model.table, f.model.place) for f in self.folds], "the table of two read models")
+        for m in modules:
+            for kind, cls in m.messages:
+                self.registry.add(kind, cls)
+        self._register()
+        self.projections: list[Projection] = group(self.folds)
+        for projection in self.projections:
+            projection.bind(self.registry)
+
+    def _register(self) -> None:
+        for aggregate in self.aggregates:
+            for command in aggregate.decides:
+                self.registry.add("command", command, aggregate.place)
+            for event in aggregate.evolves:
+                self.registry.add("event", event, aggregate.place)
+        for handler in self.command_handlers:
+            self.registry.add("command", handler.command, handler.signature.place)
+        for query in self.query_handlers:
+            self.registry.add("query", query.query, query.signature.place)
+        for fold in self.folds:
+            for on in fold.handlers:
+                for event in on.events:
+                    self.registry.add("event", event, on.place)
+
+
+def _refuse_twice(named: Iterable[tuple[str, str]], what: str) -> None:
+    seen: dict[str, str] = {}
+    for name, place in named:
+        if name in seen:
+            raise InvalidDeclaration(place, f"'{name}' is {what}, also at {seen[name]}", fix="name one of them otherwise")
+        seen[name] = place

@@ -1,0 +1,68 @@
+"""Reads what a declared function asks for, and refuses with file and line what can't work."""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any, Union, get_args, get_origin
+
+from deedlog.errors import InvalidDeclaration
+from deedlog.messages.base import place_of
+
+
+class Signature:
+    """The parameters and the return annotation of a function, resolved; `self` or `cls` left out."""
+
+    def __init__(self, function: Callable[..., Any], *, method: bool) -> None:
+        self.place = place_of(function)
+        self.name = function.__qualname__
+        try:
+            hints = typing.get_type_hints(function)
+        except (NameError, TypeError) as error:
+            raise InvalidDeclaration(
+                self.place, f"{self.name}: {error}", fix="annotate with names that exist at module level"
+            ) from error
+        parameters = list(inspect.signature(function).parameters.values())[1 if method else 0 :]
+        for parameter in parameters:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise InvalidDeclaration(self.place, f"{self.name} takes *{parameter.name}", fix="name each parameter")
+            if parameter.name not in hints:
+                raise InvalidDeclaration(
+                    self.place, f"{self.name}: '{parameter.name}' has no annotation", fix="annotate it with its class"
+                )
+        self.parameters = {parameter.name: hints[parameter.name] for parameter in parameters}
+        self.returns = hints.get("return", Any)
+
+    @property
+    def first(self) -> Any:
+        """The annotation of the message parameter. Raises InvalidDeclaration when there is none."""
+        for annotation in self.parameters.values():
+            return annotation
+        raise InvalidDeclaration(self.place, f"{self.name} takes no message", fix="add a parameter annotated with its class")
+
+    def only_message(self) -> Any:
+        """The annotation of the one parameter. Raises InvalidDeclaration when there are more."""
+        if len(self.parameters) > 1:
+            extra = ", ".join(list(self.parameters)[1:])
+            raise InvalidDeclaration(
+                self.place,
+                f"{self.name} also takes {extra}",
+                fix="it gets the message only; use a command handler for more",
+            )
+        return self.first
+
+
+def classes_in(annotation: Any) -> Iterable[type[Any]]:
+    """The classes an annotation names: `A | B`, `list[A]`, `Iterator[A | B] | None` → A, B. Never NoneType."""
+    if annotation is None or annotation is type(None) or annotation is Any:
+        return
+    origin = get_origin(annotation)
+    if origin is None:
+        if isinstance(annotation, type):
+            yield annotation
+        return
+    if origin in (Union, types.UnionType, list, tuple, set, frozenset) or (
+        isinstance(origin, type) and issubclass(origin, Iterable)
+    ):
+        for inner in get_args(annotation):
+            yield from classes_in(inner)

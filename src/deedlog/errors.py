@@ -1,0 +1,185 @@
+"""Every error that deedlog raises, by what the caller does about it.
+
+    DeedlogError
+    ├── DomainError            refused: change what you ask for
+    │   ├── Refused            a business rule said no
+    │   └── InvalidMessage     the message has the wrong shape; names the field
+    │       └── UnknownMessage no such command, event or query
+    ├── Conflict               somebody else was first
+    │   ├── WrongExpectedVersion
+    │   └── DuplicateMessage   this id was used for something else
+    ├── NotFound               no such row
+    ├── Unavailable            safe to try again
+    │   └── Stale              the read model has not caught up in time
+    ├── Misuse                 the program or its configuration is wrong
+    │   ├── InvalidDeclaration names file and line
+    │   ├── NotSupported
+    │   └── MissingExtra
+    └── Corrupt                stop: what is stored is not what was written
+
+Each carries data first (`code`, attributes, `data`) and words second. Message text is for people only.
+"""
+
+from typing import Any, ClassVar
+
+
+class DeedlogError(Exception):
+    """The root. `code` is stable, `data` says it in values, `fix` says what to do next."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, fix: str = "", **data: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+        self.data = data
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.fix})" if self.fix else self.message
+
+
+class DomainError(DeedlogError):
+    """The request can't be granted as it is; sending it again changes nothing."""
+
+    code = "domain_error"
+
+
+class Refused(DomainError):
+    """A business rule said no. Keywords become `data` and reach the caller, also over HTTP.
+
+    `raise Refused("only 3 left", available=3)`; `code=` names the rule for callers that branch on it.
+    """
+
+    code = "refused"
+
+    def __init__(self, message: str, *, code: str = "refused", **data: Any) -> None:
+        super().__init__(message, **data)
+        self.code = code  # type: ignore[misc]  # a class constant elsewhere, the rule's name here
+
+
+class InvalidMessage(DomainError):
+    """A message has the wrong shape. `path` is the field (`lines[0].quantity`; `$` is the whole message)."""
+
+    code = "invalid_message"
+
+    def __init__(self, message_name: str, path: str, problem: str, *, fix: str = "") -> None:
+        super().__init__(f"{message_name}: {path}: {problem}", fix=fix)
+        self.message_name = message_name
+        self.path = path
+        self.problem = problem
+
+
+class UnknownMessage(InvalidMessage):
+    """Nothing of that name is declared; `known` lists what is."""
+
+    code = "unknown_message"
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        listed = ", ".join(known[:20]) or "nothing"
+        super().__init__(name, "$", f"there is no {kind} of this name", fix=f"declared: {listed}")
+        self.kind = kind
+        self.known = known
+
+
+class Conflict(DeedlogError):
+    """Somebody else was first."""
+
+    code = "conflict"
+
+
+class WrongExpectedVersion(Conflict):
+    """The stream is not at the version that the append expected; nothing was stored."""
+
+    code = "wrong_expected_version"
+
+    def __init__(self, stream: str, expected: str, actual: int) -> None:
+        super().__init__(
+            f"stream '{stream}' is at version {actual}, expected {expected}",
+            fix="read the stream again and decide anew",
+        )
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+
+class DuplicateMessage(Conflict):
+    """This id was already used for a different message; nothing was stored."""
+
+    code = "duplicate_message"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(
+            f"command id '{message_id}' was already used for another command", fix="give each command an id of its own"
+        )
+        self.message_id = message_id
+
+
+class NotFound(DeedlogError):
+    """There is no row of this key (now, and as fresh as the answer says)."""
+
+    code = "not_found"
+
+    def __init__(self, what: str, key: str) -> None:
+        super().__init__(f"no {what} with key '{key}'")
+        self.what = what
+        self.key = key
+
+
+class Unavailable(DeedlogError):
+    """Not now: overloaded, locked, no space, closing. Safe to try again with the same command id."""
+
+    code = "unavailable"
+
+
+class Stale(Unavailable):
+    """The read model did not reach what was demanded within the timeout; nothing older was returned."""
+
+    code = "stale"
+
+    def __init__(self, demanded: str, reached: int, waited: float) -> None:
+        super().__init__(
+            f"the read model is at position {reached}, demanded was {demanded}; waited {waited:.3f} s",
+            fix="ask again, allow a longer timeout, or look at `deedlog projections status`",
+        )
+        self.demanded = demanded
+        self.reached = reached
+        self.waited = waited
+
+
+class Misuse(DeedlogError):
+    """The program or its configuration is wrong; trying again does not help."""
+
+    code = "misuse"
+
+
+class InvalidDeclaration(Misuse):
+    """A declaration can't work. `place` is `file:line`."""
+
+    code = "invalid_declaration"
+
+    def __init__(self, place: str, problem: str, *, fix: str = "") -> None:
+        super().__init__(f"{place}: {problem}", fix=fix)
+        self.place = place
+        self.problem = problem
+
+
+class NotSupported(Misuse):
+    """This adapter can't do that; the message names one that can."""
+
+    code = "not_supported"
+
+
+class MissingExtra(Misuse):
+    """An optional part is not installed."""
+
+    code = "missing_extra"
+
+    def __init__(self, extra: str) -> None:
+        super().__init__(f"this needs the extra '{extra}'", fix=f"pip install 'deedlog[{extra}]'")
+        self.extra = extra
+
+
+class Corrupt(DeedlogError):
+    """What is stored is not what was written. Stop, keep the files, and look."""
+
+    code = "corrupt"

@@ -1,0 +1,131 @@
+"""Messages to JSON text and back; every refusal names the field.
+
+What is encoded is read back at once: a message that could not be decoded later is refused now, before it is stored (P10).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from deedlog.errors import Corrupt, InvalidMessage
+from deedlog.ids import IdSource, new_id
+from deedlog.messages.base import Kind
+from deedlog.messages.envelope import Metadata, NewEvent, RecordedEvent
+from deedlog.messages.limits import surrogate_path
+from deedlog.messages.registry import MessageType, Registry
+
+MAX_MESSAGE_BYTES = 1_048_576
+"""One message, encoded. A larger thing belongs into a file store, its address into the message."""
+
+_AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_NAMED = re.compile(r"^Object (?P<how>missing required field|contains unknown field) `(?P<field>[^`]*)`$")
+
+
+class Codec:
+    """Encodes and decodes the messages of one registry."""
+
+    def __init__(self, registry: Registry, ids: IdSource = new_id) -> None:
+        self.registry = registry
+        self._ids = ids
+        self._encode = msgspec.json.Encoder().encode
+
+    def encode(self, message: Any) -> bytes:
+        """JSON of a declared message. Raises UnknownMessage, or InvalidMessage for a value that would not come back."""
+        kind = self.registry.of(type(message))
+        if kind.check is not None:
+            self._check(kind, message)
+        try:
+            data = self._encode(message)
+        except (UnicodeEncodeError, OverflowError, TypeError, ValueError, RecursionError) as error:
+            raise self._unencodable(kind, message, error) from error
+        if len(data) > MAX_MESSAGE_BYTES:
+            problem = f"{len(data)} bytes, at most {MAX_MESSAGE_BYTES} are stored"
+            raise InvalidMessage(kind.name, "$", problem, fix="store the large part elsewhere and put its address here")
+        self._decode(kind, data)
+        return data
+
+    def new_event(self, event: Any, metadata: str) -> NewEvent:
+        """An event ready for the store, with an id of its own and its tags."""
+        kind = self.registry.of(type(event))
+        data = self.encode(event).decode()
+        tags = tuple(f"{tag}:{getattr(event, tag)}" for tag in kind.tags) if kind.tags else ()
+        return NewEvent(self._ids(), kind.name, kind.version, data, metadata, tags)
+
+    def metadata(self, metadata: Metadata) -> str:
+        """JSON text of metadata."""
+        return self._encode(metadata).decode()
+
+    def decode(self, recorded: RecordedEvent) -> Any:
+        """The event object. Raises Corrupt when its name and version are undeclared or its text does not fit the class."""
+        kind = self.registry.event(recorded.name, recorded.name_version)
+        if kind is None:
+            raise Corrupt(
+                f"event {recorded.name} version {recorded.name_version} at position {recorded.position} is not declared",
+                fix="declare its class, with @message(name, version=…) for an old version",
+                position=recorded.position,
+            )
+        try:
+            return kind.decoder.decode(recorded.data)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Corrupt(
+                f"event {recorded.name} at position {recorded.position} does not fit {kind.place}: {error}",
+                fix="give new fields a default, or a new version its own class",
+                position=recorded.position,
+            ) from error
+
+    def from_json(self, kind: Kind, name: str, body: bytes) -> Any:
+        """A command or query from a JSON object. Raises UnknownMessage or InvalidMessage."""
+        found = self.registry.newest(kind, name)
+        message = self._decode(found, body)
+        self._check(found, message)
+        return message
+
+    def from_fields(self, kind: Kind, name: str, fields: Mapping[str, Any]) -> Any:
+        """A command or query from texts, as a query string has them: "3" is read as 3 where an int is wanted."""
+        found = self.registry.newest(kind, name)
+        try:
+            message = msgspec.convert(dict(fields), found.cls, strict=False)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise self._invalid(found, error) from error
+        self._check(found, message)
+        return message
+
+    def _decode(self, kind: MessageType, data: bytes) -> Any:
+        try:
+            return kind.decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self._invalid(kind, error) from error
+
+    def _check(self, kind: MessageType, message: Any) -> None:
+        try:
+            found = kind.check(message) if kind.check is not None else None
+        except (AttributeError, TypeError):
+            return  # a wrong type: the codec says it better, with the path
+        if found is not None:
+            raise InvalidMessage(kind.name, found[0].lstrip("."), found[1])
+
+    def _invalid(self, kind: MessageType, error: Exception) -> InvalidMessage:
+        if not isinstance(error, msgspec.ValidationError):
+            words = "nested too deeply" if isinstance(error, RecursionError) else f"not valid JSON: {error}"
+            return InvalidMessage(kind.name, "$", words, fix="send one JSON object in UTF-8")
+        parts = _AT.match(str(error))
+        problem, path = (parts["problem"], parts["path"] or "$") if parts else (str(error), "$")
+        path = path.removeprefix("$").lstrip(".")
+        if named := _NAMED.match(problem):
+            field = f"{path}.{named['field']}".lstrip(".")
+            if named["how"].startswith("missing"):
+                return InvalidMessage(kind.name, field, "required, but missing", fix="add this field")
+            known = ", ".join(kind.fields)
+            fix = "remove it" if path else f"remove it; the fields are: {known}"
+            return InvalidMessage(kind.name, field, "unknown field", fix=fix)
+        return InvalidMessage(kind.name, path or "$", problem.replace("`", ""), fix="send a value of that type")
+
+    def _unencodable(self, kind: MessageType, message: Any, error: Exception) -> InvalidMessage:
+        if isinstance(error, UnicodeEncodeError):
+            path = next(surrogate_path(msgspec.to_builtins(message)), "$").lstrip(".")
+            return InvalidMessage(kind.name, path or "$", "text with half a surrogate pair", fix="send valid Unicode")
+        if isinstance(error, RecursionError):
+            return InvalidMessage(kind.name, "$", "nested too deeply")
+        return InvalidMessage(kind.name, "$", f"can't be stored: {error}")

@@ -1,0 +1,95 @@
+"""Which class stands for which name: one entry per kind, name and version."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from deedlog.errors import InvalidDeclaration, UnknownMessage
+from deedlog.messages.base import Kind, identity_of, is_message_class, place_of
+from deedlog.messages.limits import Check, compile_check
+
+
+class MessageType:
+    """A message class as the codec uses it: its name, how to read it, what to check."""
+
+    def __init__(self, kind: Kind, cls: type[Any]) -> None:
+        identity = identity_of(cls)
+        self.kind = kind
+        self.cls = cls
+        self.name = identity.name
+        self.version = identity.version
+        self.tags = identity.tags
+        self.place = place_of(cls)
+        try:
+            self.decoder = msgspec.json.Decoder(cls)
+            self.fields = tuple(field.name for field in msgspec.inspect.type_info(cls).fields)  # type: ignore[attr-defined]
+            self.check: Check | None = compile_check(cls)
+            msgspec.json.schema(cls)  # refuses types that the codec would only refuse when it meets one
+        except (TypeError, NameError) as error:
+            raise InvalidDeclaration(
+                self.place, f"{kind} {self.name} has a field that can't be stored: {error}", fix="use plain data types"
+            ) from error
+        for tag in self.tags:
+            if tag not in self.fields:
+                raise InvalidDeclaration(self.place, f"tag '{tag}' is not a field of {self.name}")
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name} v{self.version}>"
+
+
+class Registry:
+    """All message types of an app. Adding the same class twice is fine, two classes for one name are not."""
+
+    def __init__(self) -> None:
+        self._by_class: dict[type[Any], MessageType] = {}
+        self._by_name: dict[tuple[Kind, str, int], MessageType] = {}
+
+    def add(self, kind: Kind, cls: type[Any], place: str = "") -> MessageType:
+        """The message type of `cls`, new or known. Raises InvalidDeclaration with both places on a clash."""
+        known = self._by_class.get(cls)
+        if known is not None:
+            if known.kind != kind:
+                raise InvalidDeclaration(
+                    place or known.place, f"{known.name} is used as {kind} and as {known.kind}", fix="make two classes"
+                )
+            return known
+        if not is_message_class(cls):
+            raise InvalidDeclaration(
+                place or place_of(cls),
+                f"{cls!r} can't be a {kind}",
+                fix=f"subclass deedlog.{kind.capitalize()}, or use a dataclass or attrs class",
+            )
+        new = MessageType(kind, cls)
+        key = (kind, new.name, new.version)
+        clash = self._by_name.get(key)
+        if clash is not None:
+            raise InvalidDeclaration(
+                new.place,
+                f"{kind} {new.name} version {new.version} is already declared at {clash.place}",
+                fix='name one of them with @message("…") or raise its version',
+            )
+        self._by_name[key] = self._by_class[cls] = new
+        return new
+
+    def of(self, cls: type[Any]) -> MessageType:
+        """The message type of a class. Raises UnknownMessage."""
+        found = self._by_class.get(cls)
+        if found is None:
+            raise UnknownMessage("message", cls.__name__, sorted({t.name for t in self._by_class.values()}))
+        return found
+
+    def event(self, name: str, version: int) -> MessageType | None:
+        """The event type of a stored name and version, or None."""
+        return self._by_name.get(("event", name, version))
+
+    def newest(self, kind: Kind, name: str) -> MessageType:
+        """The highest version of a name. Raises UnknownMessage."""
+        found = [t for t in self._by_name.values() if t.kind == kind and t.name == name]
+        if not found:
+            raise UnknownMessage(kind, name, sorted({t.name for t in self.all(kind)}))
+        return max(found, key=lambda t: t.version)
+
+    def all(self, kind: Kind) -> Iterator[MessageType]:
+        """Every type of a kind, in order of declaration."""
+        return (t for t in self._by_name.values() if t.kind == kind)

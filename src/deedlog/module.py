@@ -1,0 +1,122 @@
+"""Declarations: what a part of a service consists of. Modules compose in an app; the app is one itself."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+from deedlog.commands.context import Middleware
+from deedlog.messages.base import Kind
+from deedlog.reads.model import Index
+
+C = TypeVar("C", bound=type[Any])
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class AggregateDeclaration(msgspec.Struct, frozen=True):
+    cls: type[Any]
+    key: str
+    category: str | None
+
+
+class ReadModelDeclaration(msgspec.Struct, frozen=True):
+    cls: type[Any]
+    key: str
+    table: str | None
+    indexes: tuple[Index, ...]
+    search: tuple[str, ...]
+
+
+class QueryDeclaration(msgspec.Struct, frozen=True):
+    function: Callable[..., Any]
+    reads: tuple[type[Any], ...]
+
+
+class Module:
+    """Collects declarations; nothing is checked before an app is built from them."""
+
+    def __init__(self) -> None:
+        self.aggregates: list[AggregateDeclaration] = []
+        self.read_models: list[ReadModelDeclaration] = []
+        self.queries: list[QueryDeclaration] = []
+        self.command_handlers: list[Callable[..., Any]] = []
+        self.middlewares: list[Middleware] = []
+        self.messages: list[tuple[Kind, type[Any]]] = []
+        self.modules: list[Module] = []
+
+    def include(self, *modules: "Module") -> None:
+        """Takes the declarations of other modules, also those they get later. Twice is once."""
+        self.modules.extend(module for module in modules if module not in self.modules)
+
+    def aggregate(self, *, key: str, category: str | None = None) -> Callable[[C], C]:
+        """Declares an aggregate class.
+
+        `key` is the field of its commands that names the instance; `category` the first part of its streams' names, by
+        default the class name in snake case.
+        """
+
+        def declare(cls: C) -> C:
+            self.aggregates.append(AggregateDeclaration(cls, key, category))
+            return cls
+
+        return declare
+
+    def read_model(
+        self, *, key: str, table: str | None = None, indexes: Sequence[Index] = (), search: Sequence[str] = ()
+    ) -> Callable[[C], C]:
+        """Declares a read model class.
+
+        `key` is the field that names a row. `indexes` lists columns, or groups of columns, for finding and sorting.
+        `search` lists text fields for `Reader.search`. `table` is by default the class name in snake case.
+        """
+
+        def declare(cls: C) -> C:
+            self.read_models.append(ReadModelDeclaration(cls, key, table, tuple(indexes), tuple(search)))
+            return cls
+
+        return declare
+
+    def command_handler(self, function: F) -> F:
+        """Declares a function, plain or async, that answers the command of its first parameter.
+
+        Further parameters are services, found by their class. It returns None, an `Append`, or several.
+        """
+        self.command_handlers.append(function)
+        return function
+
+    @overload
+    def query(self, function: F, /) -> F: ...
+    @overload
+    def query(self, function: None = None, /, *, reads: Sequence[type[Any]]) -> Callable[[F], F]: ...
+    def query(self, function: Any = None, /, *, reads: Sequence[type[Any]] = ()) -> Any:
+        """Declares a function that answers the query of its first parameter.
+
+        Further parameters are `Reader[Model]`, `Sql`, or services. `reads` names the models that its SQL reads.
+        """
+
+        def declare(function: F) -> F:
+            self.queries.append(QueryDeclaration(function, tuple(reads)))
+            return function
+
+        return declare(function) if function is not None else declare
+
+    def middleware(self, function: F) -> F:
+        """Declares `async def (context, proceed) -> Receipt` around every command; the first declared is outermost."""
+        self.middlewares.append(function)
+        return function
+
+    def event(self, cls: C) -> C:
+        """Declares an event that no aggregate or read model of the app mentions."""
+        self.messages.append(("event", cls))
+        return cls
+
+    def all_modules(self) -> list["Module"]:
+        """This module and all it includes, each once, this one first."""
+        found: list[Module] = []
+        waiting = [self]
+        while waiting:
+            module = waiting.pop(0)
+            if module not in found:
+                found.append(module)
+                waiting.extend(module.modules)
+        return found

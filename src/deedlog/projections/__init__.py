@@ -1,0 +1,1 @@
+"""From events to read models: keyed folds, the runner that moves them, and their rebuild."""

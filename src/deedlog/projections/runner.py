@@ -1,0 +1,193 @@
+"""What moves a projection: read a page, find keys, load rows, fold, write rows and checkpoint in one commit; again.
+
+A failure stops the projection before the event that failed; all before it is written. Nothing is checkpointed past a failure.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from deedlog.errors import Conflict, Corrupt, Misuse
+from deedlog.messages.codec import Codec
+from deedlog.messages.envelope import RecordedEvent
+from deedlog.projections.fold import BatchFold, Folded, FoldFailed, wanted_by
+from deedlog.projections.projection import Projection
+from deedlog.reads.port import Changes, Checkpoint, ReadStore
+from deedlog.store.port import EventStore
+from deedlog.store.signal import Signal
+
+logger = logging.getLogger("deedlog.projections")
+
+MAX_PAGE = 5_000
+SLICE = 250
+IDLE_SECONDS = 1.0
+FIRST_RETRY, LAST_RETRY = 0.1, 10.0
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a projection stands still. `position` is the event that could not be folded, None when it was not an event's fault."""
+
+    error: str
+    position: int | None
+    attempts: int
+
+
+class Runner:
+    """Moves one projection along the log, until it is stopped."""
+
+    def __init__(self, projection: Projection, store: EventStore, reads: ReadStore, codec: Codec) -> None:
+        self.projection = projection
+        self.moved = Signal()
+        self.failure: Failure | None = None
+        self.checkpoint = Checkpoint()
+        self._store = store
+        self._reads = reads
+        self._codec = codec
+        self._page = MAX_PAGE
+        self._wake = Signal()
+
+    async def run(self) -> None:
+        """For ever: catch up, then wait for more. Cancel to stop; what is half done is not written."""
+        while True:
+            try:
+                while await self.step():
+                    pass
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                await self._retry_later(error)
+            else:
+                await self._store.wait(self.checkpoint.position, IDLE_SECONDS)
+
+    async def _retry_later(self, error: Exception) -> None:
+        attempts = self.failure.attempts + 1 if self.failure else 1
+        cause = error.__cause__ if isinstance(error, FoldFailed) and error.__cause__ is not None else error
+        position = error.recorded.position if isinstance(error, FoldFailed) else None
+        self.failure = Failure(f"{type(cause).__name__}: {cause}", position, attempts)
+        delay = min(LAST_RETRY, FIRST_RETRY * 2 ** min(attempts - 1, 10))
+        logger.error(
+            "projection %s stands at %d: %s (attempt %d, again in %.1f s)",
+            self.projection.name,
+            self.checkpoint.position,
+            self.failure.error,
+            attempts,
+            delay,
+            exc_info=error if attempts == 1 else None,
+        )
+        await self._wake.wait(delay)
+
+    def retry_now(self) -> None:
+        """Ends the pause after a failure."""
+        self._wake.wake()
+
+    async def catch_up(self) -> int:
+        """Folds all that is in the log now; how many events that were. Raises what a handler raises."""
+        start = self.checkpoint.position
+        while await self.step():
+            pass
+        return self.checkpoint.position - start
+
+    async def step(self) -> int:
+        """Folds one page; how many events it had. 0: caught up."""
+        before = await self._reads.checkpoint(self.projection.name)
+        if before is None:
+            before = await self._reads.prepare(self.projection.projected, await self._store.head())
+        try:
+            return await self.advance(before)
+        except Exception:
+            now = await self._reads.checkpoint(self.projection.name)
+            if now == before or now is None:
+                raise
+            return 1  # another worker moved it, or a rebuild took its place: go on from there
+
+    async def advance(self, before: Checkpoint) -> int:
+        """Folds the page after `before` and writes it; used by the live run and by a rebuild.
+
+        Raises FoldFailed for the first event that can't be folded, after writing all before it.
+        """
+        self.checkpoint = before
+        page = await self._store.read_all(before.position, self._page)
+        if not page:
+            self.failure = None
+            return 0
+        if page[0].position != before.position + 1:
+            raise Corrupt(
+                f"the log continues at {page[0].position} after {before.position}: events are missing",
+                fix="restore the database from a backup",
+            )
+        try:
+            await self._write(page, await self._fold(page, before), before)
+        except FoldFailed as error:
+            good = [recorded for recorded in page if recorded.position < error.recorded.position]
+            if good:
+                await self._write(good, await self._fold(good, before), before)
+            raise
+        except Misuse as error:  # the read store refused a value: find out whose
+            if len(page) == 1:
+                raise FoldFailed("writing its rows", page[0]) from error
+            self._page = len(page) // 2
+            return await self.advance(before)
+        self._page = min(MAX_PAGE, self._page * 2)
+        self.failure = None
+        return len(page)
+
+    async def _write(self, page: Sequence[RecordedEvent], changes: Changes, before: Checkpoint) -> None:
+        last = page[-1]
+        after = msgspec.structs.replace(
+            before, position=last.position, events=before.events + len(page), updated_at=last.recorded_at
+        )
+        await self._reads.write(self.projection.projected, changes, before, after)
+        self.checkpoint = after
+        self.moved.wake()
+
+    async def _fold(self, page: Sequence[RecordedEvent], before: Checkpoint) -> Changes:
+        """Lets the event loop breathe every `SLICE` events: a fold is CPU, and commands run beside it."""
+        batch: list[Folded] = []
+        for start in range(0, len(page), SLICE):
+            batch.extend(self._decode(page[start : start + SLICE]))
+            await asyncio.sleep(0)
+        if not batch:
+            return Changes({}, {})
+        loaded = await self._reads.load(self.projection.projected, before, wanted_by(self.projection, batch))
+        fold = BatchFold(self.projection, loaded)
+        for start in range(0, len(batch), SLICE):
+            fold.apply(batch[start : start + SLICE])
+            await asyncio.sleep(0)
+        return fold.changes()
+
+    def _decode(self, page: Sequence[RecordedEvent]) -> Iterator[Folded]:
+        """The events that this projection handles; it never looks into the others."""
+        wanted, handlers, decode = self.projection.names, self.projection.handlers, self._codec.decode
+        for recorded in page:
+            if recorded.name in wanted:
+                try:
+                    event = decode(recorded)
+                except Corrupt as error:
+                    raise FoldFailed("decoding", recorded) from error
+                if type(event) in handlers:
+                    yield recorded, event
+
+
+async def rebuild(
+    runner: Runner, reads: ReadStore, store: EventStore, report: Callable[[int, int], None] | None = None
+) -> Checkpoint:
+    """Folds the whole log into new tables beside the live ones, then switches in one step.
+
+    `report(position, head)` is called after each page. The live tables answer queries until the switch.
+    """
+    built = await reads.begin_rebuild(runner.projection.projected)
+    while True:
+        while await runner.advance(built):
+            built = runner.checkpoint
+            if report is not None:
+                report(built.position, await store.head())
+        try:
+            await reads.switch(runner.projection.projected, built)
+        except Conflict:
+            if not await runner.advance(built):
+                raise
+            built = runner.checkpoint
+            continue
+        return built

@@ -1,0 +1,1 @@
+"""Questions and who answers them."""

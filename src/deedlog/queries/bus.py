@@ -1,0 +1,205 @@
+"""Answering queries: wait until the read models are as fresh as demanded, open one snapshot, call the handler.
+
+The demand is checked in the very snapshot that the handler reads, so an answer is never older than it says (P7).
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, get_args, get_origin, overload
+
+import msgspec
+
+from deedlog.consistency.freshness import Answer, Freshness
+from deedlog.consistency.token import position_in
+from deedlog.domain.services import resolve
+from deedlog.domain.signature import Signature
+from deedlog.errors import InvalidDeclaration, InvalidMessage, Misuse, Stale, UnknownMessage
+from deedlog.messages.base import place_of
+from deedlog.messages.envelope import from_micros, to_micros
+from deedlog.projections.projection import Projection, model_of
+from deedlog.reads.model import RowType
+from deedlog.reads.port import Projected, ReadStore, Snapshot
+from deedlog.reads.reader import Reader
+from deedlog.store.port import EventStore
+from deedlog.store.signal import Signal
+from deedlog.types import Clock, Position, Token
+
+T = TypeVar("T")
+DEFAULT_TIMEOUT = 5.0
+POLL_SECONDS = 0.02
+
+
+class Sql:
+    """Handed to a query handler that asks for it: SELECTs in the store's own dialect, in the query's snapshot.
+
+    Each read model is a view of its snake-case name. Declare what is read with `@app.query(reads=[…])`; without it the
+    answer counts as fresh as the slowest read model.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    @overload
+    async def all(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[dict[str, Any]]: ...
+    @overload
+    async def all(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = (), *, into: type[T]) -> list[T]: ...
+    async def all(
+        self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = (), *, into: type[T] | None = None
+    ) -> Any:
+        """All rows, as dictionaries or as objects of `into`. Raises Misuse with the database's words."""
+        rows = await self._snapshot.sql(statement, parameters)
+        if into is None:
+            return rows
+        try:
+            return msgspec.convert(rows, list[into], strict=False)  # type: ignore[valid-type]
+        except msgspec.ValidationError as error:
+            raise Misuse(f"the rows don't fit {into.__name__}: {error}", fix="name the columns like its fields") from error
+
+
+class QueryHandler:
+    """A function that answers one query class."""
+
+    def __init__(self, function: Callable[..., Any], reads: Sequence[type[Any]] = ()) -> None:
+        self.function = function
+        self.signature = Signature(function, method=False)
+        self.query: type[Any] = self.signature.first
+        self.asynchronous = inspect.iscoroutinefunction(function)
+        self.reads = tuple(reads)
+        self.services: dict[str, Any] = {}
+        self.readers: dict[str, RowType] = {}
+        self.sql: list[str] = []
+        self.projections: tuple[Projection, ...] = ()
+        self.projected: tuple[Projected, ...] = ()
+
+    def bind(self, services: Mapping[Any, Any], projections: Sequence[Projection]) -> None:
+        """Finds its readers and services. Raises InvalidDeclaration for what nobody provides."""
+        used: dict[str, Projection] = {}
+        for name, wanted in list(self.signature.parameters.items())[1:]:
+            if get_origin(wanted) is Reader:
+                projection, model = self._model(get_args(wanted)[0], projections)
+                self.readers[name] = model
+                used[projection.name] = projection
+            elif wanted is Sql:
+                self.sql.append(name)
+            else:
+                self.services[name] = resolve(self.signature, name, wanted, services)
+        for cls in self.reads:
+            projection, _ = self._model(cls, projections)
+            used[projection.name] = projection
+        if self.sql and not self.reads:
+            used = {projection.name: projection for projection in projections}
+        self.projections = tuple(used.values())
+        self.projected = tuple(projection.projected for projection in self.projections)
+
+    def _model(self, cls: type[Any], projections: Sequence[Projection]) -> tuple[Projection, RowType]:
+        found = model_of(projections, cls)
+        if found is None:
+            raise InvalidDeclaration(
+                self.signature.place,
+                f"{cls.__name__} is no read model of this app",
+                fix="declare it with @app.read_model",
+            )
+        return found
+
+
+class QueryBus:
+    """One function from a query to its answer."""
+
+    def __init__(self, store: EventStore, reads: ReadStore, clock: Clock) -> None:
+        self._store = store
+        self._reads = reads
+        self._clock = clock
+        self._handlers: dict[type[Any], QueryHandler] = {}
+        self._signals: dict[str, Signal] = {}
+
+    def add(self, handler: QueryHandler) -> None:
+        other = self._handlers.get(handler.query)
+        if other is not None:
+            raise InvalidDeclaration(
+                handler.signature.place,
+                f"{handler.query.__name__} is already answered at {place_of(other.function)}",
+                fix="one answers each query",
+            )
+        self._handlers[handler.query] = handler
+
+    def listen(self, projection: str, moved: Signal) -> None:
+        """A runner of this process says when it has moved; without one, waiting polls."""
+        self._signals[projection] = moved
+
+    async def ask(self, query: Any, *, after: Token | None, max_staleness: float | None, timeout: float) -> Answer[Any]:
+        """The answer of one query. Raises Stale when the demand is not met within `timeout` seconds."""
+        handler = self._handlers.get(type(query))
+        if handler is None:
+            known = sorted(cls.__name__ for cls in self._handlers)
+            raise UnknownMessage("query handler", type(query).__name__, known)
+        demand = _Demand(position_in(after, self._store.id) if after is not None else 0, max_staleness)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while True:
+            async with self._reads.snapshot(handler.projected) as snapshot:
+                freshness = await self._freshness(snapshot)
+                if demand.is_met(freshness):
+                    return Answer(await self._call(handler, query, snapshot), freshness)
+            left = started + timeout - loop.time()
+            if left <= 0:
+                raise Stale(str(demand), freshness.position, loop.time() - started)
+            await self._moved(handler, min(left, POLL_SECONDS))
+
+    async def _moved(self, handler: QueryHandler, seconds: float) -> None:
+        """Until one of the handler's projections moves, at most `seconds`."""
+        signals = [s for p in handler.projections if (s := self._signals.get(p.name)) is not None]
+        if len(signals) == 1:
+            await signals[0].wait(seconds)
+        else:
+            await asyncio.sleep(seconds if not signals else min(seconds, 0.002))
+
+    async def _freshness(self, snapshot: Snapshot) -> Freshness:
+        head = await self._store.head()
+        if not snapshot.checkpoints:
+            return Freshness(head, head, 0.0, None)
+        slowest = min(snapshot.checkpoints.values(), key=lambda checkpoint: checkpoint.position)
+        updated = max((c.updated_at or 0 for c in snapshot.checkpoints.values()), default=0)
+        behind = 0.0
+        if slowest.position < head:
+            behind = await self._age_after(slowest.position)
+        return Freshness(slowest.position, head, behind, from_micros(updated) if updated else None)
+
+    async def _age_after(self, position: Position) -> float:
+        """Seconds since the first event after `position` was recorded."""
+        pending = await self._store.read_all(position, 1)
+        if not pending:
+            return 0.0
+        return max(0.0, (to_micros(self._clock.now()) - pending[0].recorded_at) / 1e6)
+
+    async def _call(self, handler: QueryHandler, query: Any, snapshot: Snapshot) -> Any:
+        extra = dict(handler.services)
+        for name, model in handler.readers.items():
+            extra[name] = Reader(snapshot, model)
+        for name in handler.sql:
+            extra[name] = Sql(snapshot)
+        if handler.asynchronous:
+            return await handler.function(query, **extra)
+        return await asyncio.to_thread(handler.function, query, **extra)
+
+
+class _Demand(msgspec.Struct, frozen=True):
+    """What a caller wants an answer to reflect."""
+
+    position: Position
+    max_staleness: float | None
+
+    def __post_init__(self) -> None:
+        if self.max_staleness is not None and not self.max_staleness >= 0:
+            raise InvalidMessage("query", "max_staleness", f"{self.max_staleness} seconds", fix="0 or more")
+
+    def is_met(self, freshness: Freshness) -> bool:
+        if freshness.position < self.position:
+            return False
+        return self.max_staleness is None or freshness.behind_seconds <= self.max_staleness
+
+    def __str__(self) -> str:
+        parts = [f"position {self.position}"] if self.position else []
+        if self.max_staleness is not None:
+            parts.append(f"at most {self.max_staleness} s old")
+        return " and ".join(parts)

@@ -1,0 +1,1 @@
+"""Where read models are kept: the port, the row's shape, and the adapters."""

@@ -1,0 +1,133 @@
+"""A read model's row: its class, its key, its columns and indexes, read once from the declaration."""
+
+import datetime as dt
+import enum
+import re
+import typing
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+
+import msgspec
+
+from deedlog.errors import InvalidDeclaration, Misuse
+from deedlog.messages.base import place_of
+
+ColumnKind: TypeAlias = Literal["text", "int", "bool", "float", "decimal", "datetime", "date", "time", "uuid", "enum", "json"]
+Key: TypeAlias = Any
+Index: TypeAlias = str | Sequence[str]
+
+_KINDS: dict[type[Any], ColumnKind] = {
+    str: "text",
+    bool: "bool",
+    int: "int",
+    float: "float",
+    Decimal: "decimal",
+    dt.datetime: "datetime",
+    dt.date: "date",
+    dt.time: "time",
+    uuid.UUID: "uuid",
+}
+KEY_KINDS = ("text", "int", "uuid", "date", "enum")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class ReadModel(msgspec.Struct):
+    """A row of a read model. Subclass it: fields are columns, methods marked `@starts`, `@on`, `@ends` fold events."""
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One field of a row. `type` is the annotation without `None`; `optional` says that `None` is allowed."""
+
+    name: str
+    type: Any
+    kind: ColumnKind
+    optional: bool
+
+
+class RowType:
+    """The shape of a read model's rows."""
+
+    def __init__(
+        self,
+        cls: type[Any],
+        *,
+        key: str,
+        table: str | None = None,
+        indexes: Sequence[Index] = (),
+        search: Sequence[str] = (),
+    ) -> None:
+        self.cls = cls
+        self.name = cls.__name__
+        self.place = place_of(cls)
+        self.key = key
+        self.table = table or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        self.search = tuple(search)
+        self.indexes = tuple((index,) if isinstance(index, str) else tuple(index) for index in indexes)
+        if not issubclass(cls, ReadModel):
+            raise InvalidDeclaration(self.place, f"{self.name} is not a ReadModel", fix="subclass deedlog.ReadModel")
+        try:
+            hints = typing.get_type_hints(cls)
+        except NameError as error:
+            raise InvalidDeclaration(self.place, f"{self.name}: {error}", fix="annotate with module-level names") from error
+        self.columns = {name: _column(name, hints[name], self.place) for name in cls.__struct_fields__}
+        self._check()
+        self.defaults = len(cls.__struct_fields__) - len(cls.__struct_defaults__)
+
+    def _check(self) -> None:
+        if not NAME.fullmatch(self.table) or self.table.startswith(("deedlog_", "sqlite_")):
+            raise InvalidDeclaration(self.place, f"'{self.table}' can't be a table", fix="small letters, digits, underscores")
+        for name in self.columns:
+            if name.startswith("_"):
+                raise InvalidDeclaration(self.place, f"{self.name}.{name}: names with _ are deedlog's", fix="rename the field")
+        for name in (self.key, *(name for index in self.indexes for name in index), *self.search):
+            if name not in self.columns:
+                known = ", ".join(self.columns)
+                raise InvalidDeclaration(self.place, f"{self.name} has no field '{name}'", fix=f"its fields: {known}")
+        if self.columns[self.key].kind not in KEY_KINDS or self.columns[self.key].optional:
+            raise InvalidDeclaration(
+                self.place,
+                f"the key '{self.key}' of {self.name} is not text, int, UUID, date or enum",
+                fix="choose another",
+            )
+        for name in self.search:
+            if self.columns[name].kind != "text":
+                raise InvalidDeclaration(self.place, f"{self.name}.{name} is not text, so it can't be searched")
+
+    def key_of(self, row: Any) -> Key:
+        return getattr(row, self.key)
+
+    def column(self, name: str) -> Column:
+        """The column of that name. Raises Misuse with the names there are."""
+        found = self.columns.get(name)
+        if found is None:
+            raise Misuse(f"{self.name} has no field '{name}'", fix=f"its fields: {', '.join(self.columns)}")
+        return found
+
+    def definition(self) -> list[Any]:
+        """What, when it changes, needs the table to be built anew."""
+        return [
+            self.table,
+            self.key,
+            [[c.name, c.kind, c.optional] for c in self.columns.values()],
+            self.indexes,
+            self.search,
+        ]
+
+
+def _column(name: str, annotation: Any, place: str) -> Column:
+    inner, optional = annotation, False
+    if get_origin(annotation) in (Union, type(int | None)):
+        args = [arg for arg in get_args(annotation) if arg is not type(None)]
+        optional = len(args) < len(get_args(annotation))
+        inner = args[0] if len(args) == 1 else annotation
+    kind: ColumnKind = "json"
+    if isinstance(inner, type):
+        kind = "enum" if issubclass(inner, enum.Enum) else _KINDS.get(inner, "json")
+    if kind == "json":
+        try:
+            msgspec.json.schema(inner)
+        except TypeError as error:
+            raise InvalidDeclaration(place, f"field '{name}' can't be stored: {error}", fix="use plain data types") from error
+    return Column(name, inner, kind, optional)

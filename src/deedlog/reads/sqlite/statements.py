@@ -1,0 +1,229 @@
+"""The SQL of read models on SQLite: fixed statements by name, and those made from a model's shape."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from deedlog.reads.model import Column, RowType
+from deedlog.reads.port import Condition, Find, Order
+from deedlog.reads.sqlite.columns import DECIMAL_COLLATION, TYPES, dumper
+
+SCHEMA = """
+create table if not exists deedlog_projections (
+  name text not null,
+  generation integer not null,
+  live integer not null,
+  position integer not null,
+  events integer not null,
+  building_to integer not null,
+  updated_at integer,
+  definition text not null,
+  tables text not null,
+  primary key (name, generation)
+) strict, without rowid
+"""
+
+CHECKPOINT = """
+select position, events, generation, building_to, updated_at from deedlog_projections where name = ? and live = 1
+"""
+LIVE = "select generation, definition, tables from deedlog_projections where name = ? and live = 1"
+NEWEST = "select coalesce(max(generation), 0) from deedlog_projections where name = ?"
+DEAD = "select generation, tables from deedlog_projections where name = ? and live = 0"
+ADD = """
+insert into deedlog_projections (name, generation, live, position, events, building_to, updated_at, definition, tables)
+values (?, ?, ?, 0, 0, ?, null, ?, ?)
+"""
+ADVANCE = """
+update deedlog_projections set position = ?, events = ?, updated_at = ?
+where name = ? and generation = ? and position = ?
+"""
+POSITION = "select position from deedlog_projections where name = ? and live = 1"
+RETIRE = "delete from deedlog_projections where name = ? and generation = ?"
+PROMOTE = "update deedlog_projections set live = 1 where name = ? and generation = ?"
+
+
+def quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def table_of(table: str, generation: int) -> str:
+    """The table of one generation; the plain name is a view of the live one."""
+    return f"{table}__g{generation}"
+
+
+def create(model: RowType, generation: int) -> Iterator[str]:
+    """Table, indexes and search index of one generation."""
+    table = table_of(model.table, generation)
+    columns = [_definition(column, model.key) for column in model.columns.values()]
+    columns += ["_position integer not null", "_updated_at integer not null"]
+    yield f"create table {quoted(table)} ({', '.join(columns)}) strict"
+    for index in model.indexes:
+        names = ", ".join(quoted(name) for name in index)
+        name = quoted("__".join((table, *index)))
+        yield f"create index {name} on {quoted(table)} ({names})"
+    if model.search:
+        yield from _create_search(model, table)
+
+
+def _definition(column: Column, key: str) -> str:
+    constraint = " primary key" if column.name == key else ""
+    return f"{quoted(column.name)} {TYPES[column.kind]}{'' if column.optional else ' not null'}{constraint}"
+
+
+def _create_search(model: RowType, table: str) -> Iterator[str]:
+    """An FTS5 index that triggers keep: each change of a row is searchable in the same commit."""
+    search = quoted(f"{table}__search")
+    names = ", ".join(quoted(name) for name in model.search)
+    old = ", ".join(f"old.{quoted(name)}" for name in model.search)
+    new = ", ".join(f"new.{quoted(name)}" for name in model.search)
+    add = f"insert into {search} (rowid, {names}) values (new.rowid, {new});"
+    drop = f"insert into {search} ({search}, rowid, {names}) values ('delete', old.rowid, {old});"
+    yield (
+        f"create virtual table {search} using fts5 ({names}, content={quoted(table)}, content_rowid='rowid', "
+        "tokenize='unicode61 remove_diacritics 2', prefix='2 3')"
+    )
+    for event, body in (("insert", add), ("delete", drop), ("update", drop + add)):
+        trigger = quoted(f"{table}__search_{event}")
+        yield f"create trigger {trigger} after {event} on {quoted(table)} begin {body} end"
+
+
+def drop(table: str, generation: int) -> Iterator[str]:
+    name = table_of(table, generation)
+    yield f"drop table if exists {quoted(f'{name}__search')}"
+    yield f"drop table if exists {quoted(name)}"
+
+
+def view(table: str, generation: int) -> Iterator[str]:
+    """The name that users' SQL reads."""
+    yield drop_view(table)
+    yield f"create view {quoted(table)} as select * from {quoted(table_of(table, generation))}"
+
+
+def drop_view(table: str) -> str:
+    return f"drop view if exists {quoted(table)}"
+
+
+@lru_cache(maxsize=1024)
+def select(model: RowType, generation: int) -> str:
+    names = ", ".join(quoted(name) for name in model.columns)
+    return f"select {names}, _position, _updated_at from {quoted(table_of(model.table, generation))}"
+
+
+@lru_cache(maxsize=1024)
+def select_by_key(model: RowType, generation: int) -> str:
+    return f"{select(model, generation)} where {quoted(model.key)} = ?"
+
+
+@lru_cache(maxsize=1024)
+def select_by_keys(model: RowType, generation: int, column: str) -> str:
+    """Rows whose `column` is in a JSON array."""
+    return f"{select(model, generation)} where {quoted(column)} in (select value from json_each(?))"
+
+
+@lru_cache(maxsize=1024)
+def upsert(model: RowType, generation: int) -> str:
+    names = [*(quoted(name) for name in model.columns), "_position", "_updated_at"]
+    sets = ", ".join(f"{name} = excluded.{name}" for name in names if name != quoted(model.key))
+    marks = ", ".join("?" * len(names))
+    table = quoted(table_of(model.table, generation))
+    return f"insert into {table} ({', '.join(names)}) values ({marks}) on conflict ({quoted(model.key)}) do update set {sets}"
+
+
+@lru_cache(maxsize=1024)
+def delete(model: RowType, generation: int) -> str:
+    return f"delete from {quoted(table_of(model.table, generation))} where {quoted(model.key)} = ?"
+
+
+def find(model: RowType, generation: int, find: Find) -> tuple[str, list[Any]]:
+    """Statement and parameters of a page of rows."""
+    parameters: list[Any] = []
+    tests = [_condition(model, condition, parameters) for condition in find.where]
+    if find.after is not None:
+        tests.append(_past(model, find.order, find.after, parameters))
+    where = f" where {' and '.join(tests)}" if tests else ""
+    orders = ", ".join(f"{_comparable(model, o.column)}{' desc' if o.descending else ''}" for o in find.order)
+    parameters.append(find.limit)
+    return f"{select(model, generation)}{where} order by {orders} limit ?", parameters
+
+
+def count(model: RowType, generation: int, where: tuple[Condition, ...]) -> tuple[str, list[Any]]:
+    parameters: list[Any] = []
+    tests = " and ".join(_condition(model, condition, parameters) for condition in where) or "true"
+    return f"select count(*) from {quoted(table_of(model.table, generation))} where {tests}", parameters
+
+
+@lru_cache(maxsize=1024)
+def search(model: RowType, generation: int) -> str:
+    table = table_of(model.table, generation)
+    names = ", ".join(f"t.{quoted(name)}" for name in model.columns)
+    index = quoted(f"{table}__search")
+    return (
+        f"select {names} from {index} as s join {quoted(table)} as t on t.rowid = s.rowid "
+        f"where {index} match ? order by s.rank, t.{quoted(model.key)} limit ?"
+    )
+
+
+def _comparable(model: RowType, name: str) -> str:
+    collate = f" collate {DECIMAL_COLLATION}" if model.columns[name].kind == "decimal" else ""
+    return f"{quoted(name)}{collate}"
+
+
+_SYMBOLS = {"eq": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+
+
+def _condition(model: RowType, condition: Condition, parameters: list[Any]) -> str:
+    column = _comparable(model, condition.column)
+    value = condition.value
+    dump = dumper(model.columns[condition.column])
+    match condition.operator:
+        case "null":
+            return f"{column} is {'' if value else 'not '}null"
+        case "in":
+            parameters.extend(value if dump is None else (dump(item) for item in value))
+            tests = " or ".join([f"{column} = ?"] * len(value))
+            return f"({tests})" if tests else "false"
+        case "prefix":
+            parameters.extend((value, f"{value}\U0010ffff"))
+            return f"({column} >= ? and {column} < ?)" if value else _take_two(parameters)
+        case "contains":
+            parameters.append(value)
+            return f"instr({column}, ?) > 0"
+        case operator:
+            parameters.append(value if dump is None else dump(value))
+            return f"{column} {_SYMBOLS[operator]} ?"
+
+
+def _take_two(parameters: list[Any]) -> str:
+    """Every text starts with the empty one."""
+    del parameters[-2:]
+    return "true"
+
+
+def _past(model: RowType, orders: tuple[Order, ...], after: tuple[Any, ...], parameters: list[Any]) -> str:
+    """Strictly behind the row with the values `after`, with NULL first."""
+    alternatives: list[str] = []
+    for depth, (order, last) in enumerate(zip(orders, after, strict=True)):
+        equal: list[Any] = []
+        tests = []
+        for earlier, value in zip(orders[:depth], after[:depth], strict=True):
+            tests.append(f"{_comparable(model, earlier.column)} is ?")
+            equal.append(_dumped(model, earlier.column, value))
+        column, value = _comparable(model, order.column), _dumped(model, order.column, last)
+        if value is None:
+            if order.descending:
+                continue
+            tests.append(f"{column} is not null")
+        elif order.descending:
+            tests.append(f"({column} < ? or {column} is null)" if model.columns[order.column].optional else f"{column} < ?")
+            equal.append(value)
+        else:
+            tests.append(f"{column} > ?")
+            equal.append(value)
+        parameters.extend(equal)
+        alternatives.append(f"({' and '.join(tests)})")
+    return f"({' or '.join(alternatives)})" if alternatives else "false"
+
+
+def _dumped(model: RowType, name: str, value: Any) -> Any:
+    dump = dumper(model.columns[name])
+    return value if value is None or dump is None else dump(value)

@@ -1,0 +1,313 @@
+"""Read models on one SQLite file: a batch's rows and its checkpoint in one commit, queries in one read transaction."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from deedlog.errors import Conflict, InvalidDeclaration, Misuse
+from deedlog.reads.model import Key, RowType
+from deedlog.reads.port import (
+    Changes,
+    Checkpoint,
+    Condition,
+    Find,
+    Projected,
+    ReadStore,
+    Snapshot,
+    Stored,
+    Wanted,
+    refuse_while_building,
+)
+from deedlog.reads.sqlite import statements as sql
+from deedlog.reads.sqlite.columns import RowCodec, dumper, register
+from deedlog.sqlite.database import Database
+from deedlog.sqlite.errors import translate, translated
+from deedlog.sqlite.pool import ReaderPool
+from deedlog.sqlite.thread import WorkerThread
+from deedlog.types import Position
+
+T = TypeVar("T")
+
+
+class SqliteReadStore(ReadStore):
+    """Writes run on a thread of their own.
+
+    They commit without waiting for the disk: after a power cut the newest rows and their checkpoint are gone together, and
+    are folded again from the log, which is on disk (ADR 0002).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._opened = False
+        self._codecs: dict[str, RowCodec] = {}
+        if register not in database.on_connect:
+            database.on_connect.append(register)
+
+    async def open(self) -> None:
+        self._writer = self._database.writer("NORMAL")
+        self._thread = WorkerThread("deedlog-project")
+        self._pool = ReaderPool(self._database)
+        self._opened = True
+        await self._write(lambda connection: connection.execute(sql.SCHEMA))
+
+    async def close(self) -> None:
+        if self._opened:
+            self._opened = False
+            self._thread.stop()
+            self._writer.close()
+            self._pool.close()
+
+    async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs `change` in one write transaction, on the writing thread."""
+
+        def run() -> T:
+            try:
+                with self._writer.transaction() as connection:
+                    return change(connection)
+            except sqlite3.Error as error:
+                raise translate(error, self._database.path) from error
+
+        return await self._thread.submit(run)
+
+    def codec(self, model: RowType) -> RowCodec:
+        found = self._codecs.get(model.name)
+        if found is None:
+            found = self._codecs[model.name] = RowCodec(model)
+        return found
+
+    async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
+        for model in projected.models:
+            for index in model.indexes:
+                for name in index:
+                    if model.columns[name].kind in ("decimal", "json"):
+                        raise InvalidDeclaration(
+                            model.place,
+                            f"{model.name}.{name} is a {model.columns[name].kind}: SQLite can't index that",
+                            fix="drop it from indexes; sorting and comparing decimals works without",
+                        )
+        return await self._write(lambda connection: self._prepare(connection, projected, head))
+
+    def _prepare(self, connection: sqlite3.Connection, projected: Projected, head: Position) -> Checkpoint:
+        live = connection.execute(sql.LIVE, (projected.name,)).fetchone()
+        if live is None or live[1] != projected.definition:
+            generation = self._create(connection, projected, live=True, building_to=head if live else 0)
+            if live is not None:
+                self._drop(connection, projected.name, live[0], live[2], views=True)
+            self._show(connection, projected, generation)
+        return self._checkpoint(connection, projected.name)
+
+    def _create(self, connection: sqlite3.Connection, projected: Projected, *, live: bool, building_to: int) -> int:
+        (newest,) = connection.execute(sql.NEWEST, (projected.name,)).fetchone()
+        generation = int(newest) + 1
+        _run(connection, (s for model in projected.models for s in sql.create(model, generation)))
+        tables = json.dumps([model.table for model in projected.models])
+        row = (projected.name, generation, int(live), building_to, projected.definition, tables)
+        connection.execute(sql.ADD, row)
+        return generation
+
+    @staticmethod
+    def _drop(connection: sqlite3.Connection, name: str, generation: int, tables: str, *, views: bool = False) -> None:
+        for table in json.loads(tables):
+            if views:
+                connection.execute(sql.drop_view(table))
+            _run(connection, sql.drop(table, generation))
+        connection.execute(sql.RETIRE, (name, generation))
+
+    @staticmethod
+    def _show(connection: sqlite3.Connection, projected: Projected, generation: int) -> None:
+        _run(connection, (s for model in projected.models for s in sql.view(model.table, generation)))
+
+    @staticmethod
+    def _checkpoint(connection: sqlite3.Connection, name: str) -> Checkpoint:
+        row = connection.execute(sql.CHECKPOINT, (name,)).fetchone()
+        if row is None:
+            raise Misuse(f"projection {name} was never prepared", fix="start the app, or run `deedlog db init`")
+        return Checkpoint(*row)
+
+    async def checkpoint(self, name: str) -> Checkpoint | None:
+        connection = await self._pool.take()
+        try:
+            with translated(self._database.path):
+                row = connection.execute(sql.CHECKPOINT, (name,)).fetchone()
+        finally:
+            self._pool.give(connection)
+        return Checkpoint(*row) if row else None
+
+    async def load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
+        return await self._thread.submit(lambda: self._load(projected, checkpoint, wanted))
+
+    def _load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
+        found: dict[str, dict[Key, Stored]] = {}
+        with translated(self._database.path):
+            for model in projected.models:
+                rows = found[model.name] = {}
+                codec = self.codec(model)
+                keys = [codec.dump_key(key) for key in wanted.keys.get(model.name, ())]
+                if keys:
+                    rows.update(self._rows(model, checkpoint.generation, model.key, keys))
+                for (name, column), values in wanted.where.items():
+                    if name == model.name:
+                        dump = dumper(model.columns[column])
+                        dumped = [value if dump is None or value is None else dump(value) for value in values]
+                        rows.update(self._rows(model, checkpoint.generation, column, dumped))
+        return {name: list(rows.values()) for name, rows in found.items()}
+
+    def _rows(self, model: RowType, generation: int, column: str, values: list[Any]) -> Iterator[tuple[Key, Stored]]:
+        codec, width = self.codec(model), self.codec(model).width
+        statement = sql.select_by_keys(model, generation, column)
+        for values_read in self._writer.connection.execute(statement, (json.dumps(values),)):
+            row = codec.load(values_read)
+            yield model.key_of(row), Stored(row, values_read[width], values_read[width + 1])
+
+    async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
+        await self._write(lambda connection: self._apply(connection, projected, changes, before, after))
+
+    def _apply(
+        self,
+        connection: sqlite3.Connection,
+        projected: Projected,
+        changes: Changes,
+        before: Checkpoint,
+        after: Checkpoint,
+    ) -> None:
+        moved = connection.execute(
+            sql.ADVANCE,
+            (after.position, after.events, after.updated_at, projected.name, before.generation, before.position),
+        )
+        if moved.rowcount != 1:
+            raise Conflict(f"{projected.name} was moved by another worker", fix="read its checkpoint again")
+        for model in projected.models:
+            codec = self.codec(model)
+            if upserts := changes.upserts.get(model.name):
+                rows = [(*codec.dump(s.row), s.position, s.updated_at) for s in upserts]
+                connection.executemany(sql.upsert(model, before.generation), rows)
+            if deletes := changes.deletes.get(model.name):
+                keys = [(codec.dump_key(key),) for key in deletes]
+                connection.executemany(sql.delete(model, before.generation), keys)
+
+    async def begin_rebuild(self, projected: Projected) -> Checkpoint:
+        def begin(connection: sqlite3.Connection) -> Checkpoint:
+            for generation, tables in connection.execute(sql.DEAD, (projected.name,)).fetchall():
+                self._drop(connection, projected.name, generation, tables)
+            return Checkpoint(generation=self._create(connection, projected, live=False, building_to=0))
+
+        return await self._write(begin)
+
+    async def switch(self, projected: Projected, built: Checkpoint) -> None:
+        def switch(connection: sqlite3.Connection) -> None:
+            generation, _, tables = connection.execute(sql.LIVE, (projected.name,)).fetchone()
+            (position,) = connection.execute(sql.POSITION, (projected.name,)).fetchone()
+            if position > built.position:
+                raise Conflict(f"{projected.name}: the live build is ahead of the new one", fix="fold the rest, then switch")
+            self._show(connection, projected, built.generation)
+            self._drop(connection, projected.name, generation, tables)
+            if connection.execute(sql.PROMOTE, (projected.name, built.generation)).rowcount != 1:
+                raise Conflict(f"{projected.name}: another rebuild replaced this one", fix="start it again")
+
+        await self._write(switch)
+
+    def snapshot(self, projections: Collection[Projected]) -> "_SqliteSnapshot":
+        return _SqliteSnapshot(self, self._pool, self._database.path, projections)
+
+
+class _SqliteSnapshot(Snapshot):
+    """A read transaction. Reads by key run on the event loop (microseconds), all others on a thread."""
+
+    def __init__(self, store: SqliteReadStore, pool: ReaderPool, path: str, projections: Collection[Projected]) -> None:
+        self._store = store
+        self._pool = pool
+        self._path = path
+        self._projections = projections
+
+    async def __aenter__(self) -> "_SqliteSnapshot":
+        self._connection = await self._pool.take()
+        try:
+            with translated(self._path):
+                self._begin()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end()
+
+    def _begin(self) -> None:
+        self._connection.execute("begin")
+        self.checkpoints = {}
+        self._generations: dict[str, int] = {}
+        for projected in self._projections:
+            row = self._connection.execute(sql.CHECKPOINT, (projected.name,)).fetchone()
+            if row is None:
+                raise Misuse(f"projection {projected.name} was never prepared", fix="start the app first")
+            checkpoint = self.checkpoints[projected.name] = Checkpoint(*row)
+            refuse_while_building(projected.name, checkpoint)
+            for model in projected.models:
+                self._generations[model.name] = checkpoint.generation
+
+    def _end(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
+        self._pool.give(self._connection)
+
+    async def get_many(self, model: RowType, keys: Collection[Key]) -> dict[Key, Any]:
+        codec, generation = self._store.codec(model), self._generations[model.name]
+        with translated(self._path):
+            if len(keys) == 1:
+                (key,) = keys
+                statement = sql.select_by_key(model, generation)
+                values = self._connection.execute(statement, (codec.dump_key(key),)).fetchone()
+                return {} if values is None else {key: codec.load(values)}
+            statement = sql.select_by_keys(model, generation, model.key)
+            dumped = json.dumps([codec.dump_key(key) for key in keys])
+            rows = [codec.load(values) for values in self._connection.execute(statement, (dumped,))]
+        return {model.key_of(row): row for row in rows}
+
+    async def find(self, model: RowType, find: Find) -> list[Any]:
+        statement, parameters = sql.find(model, self._generations[model.name], find)
+        load = self._store.codec(model).load
+        return await self._on_thread(lambda: [load(values) for values in self._rows(statement, parameters)])
+
+    async def count(self, model: RowType, where: tuple[Condition, ...]) -> int:
+        statement, parameters = sql.count(model, self._generations[model.name], where)
+        return await self._on_thread(lambda: int(next(self._rows(statement, parameters))[0]))
+
+    async def search(self, model: RowType, words: Sequence[str], limit: int) -> list[Any]:
+        statement = sql.search(model, self._generations[model.name])
+        match = " ".join(f'"{word}"*' for word in words)
+        load = self._store.codec(model).load
+        return await self._on_thread(lambda: [load(values) for values in self._rows(statement, (match, limit))])
+
+    async def sql(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any]) -> list[dict[str, Any]]:
+        def run() -> list[dict[str, Any]]:
+            cursor = self._rows(statement, parameters)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, values, strict=True)) for values in cursor]
+
+        return await self._on_thread(run)
+
+    def _rows(self, statement: str, parameters: Any) -> sqlite3.Cursor:
+        return self._connection.execute(statement, parameters)
+
+    async def _on_thread(self, read: Callable[[], T]) -> T:
+        """Not abandoned when the caller is cancelled: the connection goes back to the pool only when the read is over."""
+
+        def run() -> T:
+            with translated(self._path):
+                return read()
+
+        reading = asyncio.ensure_future(asyncio.to_thread(run))
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            self._connection.interrupt()
+            await asyncio.wait([reading])
+            raise
+
+
+def _run(connection: sqlite3.Connection, statements: Iterable[str]) -> None:
+    for statement in statements:
+        connection.execute(statement)

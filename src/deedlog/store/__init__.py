@@ -1,0 +1,1 @@
+"""The event store: the port, the coalescing writer, and its adapters."""
