@@ -88,6 +88,12 @@ class App(Module):
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.stop()
 
+    async def _started(self) -> "Running":
+        running = self._running or await self.start()
+        if running.loop is not asyncio.get_running_loop():
+            raise Misuse(f"app {self.name} was started on another event loop", fix="stop it there first: `async with app:`")
+        return running
+
     @property
     def running(self) -> "Running":
         """The started app's parts. Raises Unavailable before it is started."""
@@ -111,7 +117,7 @@ class App(Module):
         With an `id` it is done once: sent again, the same receipt comes back (P4). Raises Refused, InvalidMessage,
         WrongExpectedVersion, DuplicateMessage, Unavailable.
         """
-        running = self._running or await self.start()
+        running = await self._started()
         data = running.codec.encode(command)
         command_id = id if id is not None else self._ids()
         metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
@@ -149,19 +155,19 @@ class App(Module):
         `after`: the answer reflects the write of this token. `max_staleness`: no event older than this many seconds is missing.
         Waits for that, at most `timeout` seconds, then raises Stale (P7). Raises what the handler raises, so NotFound.
         """
-        running = self._running or await self.start()
+        running = await self._started()
         return await running.queries.ask(query, after=after, max_staleness=max_staleness, timeout=timeout)
 
     async def catch_up(self) -> None:
         """Returns when every projection has folded all that is in the log now. Raises what a fold raises."""
-        await (self._running or await self.start()).catch_up()
+        await (await self._started()).catch_up()
 
     async def rebuild(self, read_model: str, report: Callable[[int, int], None] | None = None) -> Checkpoint:
         """Builds a projection anew beside the live one and switches. `read_model` is the name of the class.
 
         `report(position, head)` is called after each page. Raises Misuse for an unknown name.
         """
-        return await (self._running or await self.start()).rebuild(read_model, report)
+        return await (await self._started()).rebuild(read_model, report)
 
 
 class Running:
@@ -175,6 +181,7 @@ class Running:
             projection.name: Runner(projection, self.store, self.reads, self.codec) for projection in self.definition.projections
         }
         self.projecting = False
+        self.loop = asyncio.get_running_loop()
         self._execute = app.execute
         dispatch = AggregateDispatch(self.store, self.codec, AggregateCache())
         self.commands = CommandBus(self.store, self.codec, dispatch, self._send)

@@ -14,7 +14,7 @@ class Freshness(msgspec.Struct, frozen=True):
     """How far behind the log an answer is.
 
     It reflects every event up to `position`; the log's newest was `head`. `behind_seconds` is the age of the oldest event
-    not reflected, 0.0 when there is none. `updated_at` is when the read model last moved, None before its first event.
+    not reflected, 0.0 when there is none. `updated_at` is the time of the newest event reflected, None before the first.
     """
 
     position: Position

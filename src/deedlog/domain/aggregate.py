@@ -112,6 +112,8 @@ class AggregateType:
     def stream_of(self, command: Any) -> StreamName:
         """`category-key`. Raises InvalidMessage when the key can't name a stream."""
         key = getattr(command, self.key)
+        if key is None:
+            raise InvalidMessage(type(command).__name__, self.key, "None names nothing", fix="send the key")
         try:
             return check_stream(f"{self.category}-{key}")
         except InvalidMessage as error:

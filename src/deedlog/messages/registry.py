@@ -44,6 +44,7 @@ class Registry:
     def __init__(self) -> None:
         self._by_class: dict[type[Any], MessageType] = {}
         self._by_name: dict[tuple[Kind, str, int], MessageType] = {}
+        self._newest: dict[tuple[Kind, str], MessageType] = {}
 
     def add(self, kind: Kind, cls: type[Any], place: str = "") -> MessageType:
         """The message type of `cls`, new or known. Raises InvalidDeclaration with both places on a clash."""
@@ -70,6 +71,9 @@ class Registry:
                 fix='name one of them with @message("…") or raise its version',
             )
         self._by_name[key] = self._by_class[cls] = new
+        newest = self._newest.get((kind, new.name))
+        if newest is None or newest.version < new.version:
+            self._newest[kind, new.name] = new
         return new
 
     def of(self, cls: type[Any]) -> MessageType:
@@ -85,10 +89,10 @@ class Registry:
 
     def newest(self, kind: Kind, name: str) -> MessageType:
         """The highest version of a name. Raises UnknownMessage."""
-        found = [t for t in self._by_name.values() if t.kind == kind and t.name == name]
-        if not found:
+        found = self._newest.get((kind, name))
+        if found is None:
             raise UnknownMessage(kind, name, sorted({t.name for t in self.all(kind)}))
-        return max(found, key=lambda t: t.version)
+        return found
 
     def all(self, kind: Kind) -> Iterator[MessageType]:
         """Every type of a kind, in order of declaration."""

@@ -22,7 +22,7 @@ from deedlog.reads.model import RowType
 from deedlog.reads.port import Projected, ReadStore, Snapshot
 from deedlog.reads.reader import Reader
 from deedlog.store.port import EventStore
-from deedlog.store.signal import Signal
+from deedlog.store.signal import Signal, wait_for_any
 from deedlog.types import Clock, Position, Token
 
 T = TypeVar("T")
@@ -149,10 +149,7 @@ class QueryBus:
     async def _moved(self, handler: QueryHandler, seconds: float) -> None:
         """Until one of the handler's projections moves, at most `seconds`."""
         signals = [s for p in handler.projections if (s := self._signals.get(p.name)) is not None]
-        if len(signals) == 1:
-            await signals[0].wait(seconds)
-        else:
-            await asyncio.sleep(seconds if not signals else min(seconds, 0.002))
+        await wait_for_any(signals, seconds)
 
     async def _freshness(self, snapshot: Snapshot) -> Freshness:
         head = await self._store.head()

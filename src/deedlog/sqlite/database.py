@@ -50,7 +50,10 @@ class Database:
                 check_same_thread=False,
                 cached_statements=512,
             )
-            connection.execute("pragma journal_mode = wal")
+            (mode,) = connection.execute("pragma journal_mode = wal").fetchone()
+            if mode != "wal":
+                connection.close()
+                raise Misuse(f"{self.path}: this file system allows no WAL (mode {mode})", fix="use a local disk")
             connection.execute(f"pragma cache_size = -{READ_CACHE_KIB}")
             connection.execute("pragma foreign_keys = on")
         for hook in self.on_connect:
