@@ -62,7 +62,7 @@ class App(Module):
 
     def build(self) -> Definition:
         """Reads and checks all declarations. Raises InvalidDeclaration with file and line."""
-        return Definition(self)
+        return Definition(self, self._services)
 
     async def start(self, *, projections: bool = True) -> "Running":
         """Opens the stores and starts the projections (unless another process runs them). Twice is once."""
@@ -70,7 +70,7 @@ class App(Module):
             self._starting = asyncio.Lock()
         async with self._starting:
             if self._running is None:
-                running = Running(self, self._services, self._ids)
+                running = Running(self, self._ids)
                 await running.start(projections=projections)
                 self._running = running
         return self._running
@@ -173,7 +173,7 @@ class App(Module):
 class Running:
     """A started app: stores, buses, runners."""
 
-    def __init__(self, app: App, services: dict[Any, Any], ids: IdSource) -> None:
+    def __init__(self, app: App, ids: IdSource) -> None:
         self.definition = app.build()
         self.store, self.reads = open_stores(app.url, app.clock)
         self.codec = Codec(self.definition.registry, ids)
@@ -187,16 +187,14 @@ class Running:
         self.commands = CommandBus(self.store, self.codec, dispatch, self._send)
         self.queries = QueryBus(self.store, self.reads, app.clock)
         self._tasks: list[asyncio.Task[None]] = []
-        self._bind(services)
+        self._bind()
 
-    def _bind(self, services: dict[Any, Any]) -> None:
+    def _bind(self) -> None:
         for aggregate in self.definition.aggregates:
             self.commands.add_aggregate(aggregate)
         for handler in self.definition.command_handlers:
-            handler.bind(services)
             self.commands.add_handler(handler)
         for query in self.definition.query_handlers:
-            query.bind(services, self.definition.projections)
             self.queries.add(query)
         self.commands.use(self.definition.middlewares)
 

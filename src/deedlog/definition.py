@@ -1,10 +1,12 @@
 """An app's declarations, read and checked together: the registry, the aggregates, the folds, the handlers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from deedlog.commands.bus import CommandHandler
 from deedlog.domain.aggregate import AggregateType
 from deedlog.errors import InvalidDeclaration
+from deedlog.messages.base import place_of
 from deedlog.messages.registry import Registry
 from deedlog.module import Module
 from deedlog.projections.keyed import KeyedFold, keyed_fold
@@ -15,7 +17,7 @@ from deedlog.queries.bus import QueryHandler
 class Definition:
     """Raises InvalidDeclaration, with file and line, for declarations that can't work."""
 
-    def __init__(self, module: Module) -> None:
+    def __init__(self, module: Module, services: Mapping[Any, Any]) -> None:
         modules = module.all_modules()
         self.registry = Registry()
         self.aggregates = [AggregateType(d.cls, key=d.key, category=d.category) for m in modules for d in m.aggregates]
@@ -37,6 +39,24 @@ class Definition:
         self.projections: list[Projection] = group(self.folds)
         for projection in self.projections:
             projection.bind(self.registry)
+        self._refuse_second_answers()
+        for handler in self.command_handlers:
+            handler.bind(services)
+        for query in self.query_handlers:
+            query.bind(services, self.projections)
+
+    def _refuse_second_answers(self) -> None:
+        """One function answers each command, one each query."""
+        deciding = [(command, place_of(method)) for a in self.aggregates for command, method in a.decides.items()]
+        handling = [(handler.command, handler.signature.place) for handler in self.command_handlers]
+        asking = [(handler.query, handler.signature.place) for handler in self.query_handlers]
+        seen: dict[type[Any], str] = {}
+        for message, place in (*deciding, *handling, *asking):
+            if message in seen:
+                raise InvalidDeclaration(
+                    place, f"{message.__name__} is already answered at {seen[message]}", fix="let one of them answer it"
+                )
+            seen[message] = place
 
     def _register(self) -> None:
         for aggregate in self.aggregates:

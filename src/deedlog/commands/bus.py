@@ -10,8 +10,7 @@ from deedlog.commands.dispatch import AggregateDispatch, receipt_of
 from deedlog.domain.aggregate import AggregateType
 from deedlog.domain.services import resolve
 from deedlog.domain.signature import Signature
-from deedlog.errors import InvalidDeclaration, Misuse, UnknownMessage
-from deedlog.messages.base import place_of
+from deedlog.errors import Misuse, UnknownMessage
 from deedlog.messages.codec import Codec
 from deedlog.messages.streams import check_stream
 from deedlog.store.port import Appended, EventStore, StreamWrite
@@ -34,7 +33,7 @@ class CommandHandler:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.signature = Signature(function, method=False)
+        self.signature = Signature(function)
         self.command: type[Any] = self.signature.first
         self.asynchronous = inspect.iscoroutinefunction(function)
         self.services: dict[str, Any] = {}
@@ -68,25 +67,13 @@ class CommandBus:
         self.proceed: Proceed = self._answer
 
     def add_aggregate(self, kind: AggregateType) -> None:
-        for command, function in kind.decides.items():
-            self._refuse_second(command, place_of(function))
-            self._aggregates[command] = kind
+        self._aggregates.update(dict.fromkeys(kind.decides, kind))
 
     def add_handler(self, handler: CommandHandler) -> None:
-        self._refuse_second(handler.command, handler.signature.place)
         self._handlers[handler.command] = handler
 
     def use(self, middleware: Sequence[Middleware]) -> None:
         self.proceed = chain(middleware, self._answer)
-
-    def _refuse_second(self, command: type[Any], place: str) -> None:
-        if command in self._aggregates:
-            first = place_of(self._aggregates[command].decides[command])
-        elif command in self._handlers:
-            first = self._handlers[command].signature.place
-        else:
-            return
-        raise InvalidDeclaration(place, f"{command.__name__} is already answered at {first}", fix="one answers each command")
 
     async def _answer(self, context: CommandContext) -> Receipt:
         cls = type(context.command)

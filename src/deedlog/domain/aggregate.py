@@ -84,7 +84,7 @@ class AggregateType:
             ) from error
 
     def _add(self, function: Callable[..., Any]) -> Iterator[tuple[type[Any], str]]:
-        signature = Signature(function, method=True)
+        signature = Signature(function, owner=self.cls, method=True)
         messages = list(classes_in(signature.only_message()))
         if not messages:
             raise InvalidDeclaration(signature.place, f"{signature.name} is annotated with no message class")

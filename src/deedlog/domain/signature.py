@@ -13,11 +13,12 @@ from deedlog.messages.base import place_of
 class Signature:
     """The parameters and the return annotation of a function, resolved; `self` or `cls` left out."""
 
-    def __init__(self, function: Callable[..., Any], *, method: bool) -> None:
+    def __init__(self, function: Callable[..., Any], *, owner: type[Any] | None = None, method: bool = False) -> None:
         self.place = place_of(function)
         self.name = function.__qualname__
         try:
-            hints = typing.get_type_hints(function)
+            names = None if owner is None else {owner.__name__: owner}  # a class inside a function is not yet global
+            hints = typing.get_type_hints(function, localns=names)
         except (NameError, TypeError) as error:
             raise InvalidDeclaration(
                 self.place, f"{self.name}: {error}", fix="annotate with names that exist at module level"

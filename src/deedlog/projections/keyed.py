@@ -30,7 +30,7 @@ class Handler:
         self.static = isinstance(method, staticmethod)
         self.function: Callable[..., Any] = getattr(fold.model.cls, name) if mark.role == "starts" else method
         function = getattr(method, "__func__", method)
-        self.signature = Signature(function, method=not self.static)
+        self.signature = Signature(function, owner=fold.model.cls, method=not self.static)
         self.place = self.signature.place
         if mark.role == "starts" and not isinstance(method, classmethod | staticmethod):
             raise InvalidDeclaration(self.place, f"{self.signature.name} makes a row", fix="put @classmethod under @starts")

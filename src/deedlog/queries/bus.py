@@ -15,7 +15,6 @@ from deedlog.consistency.token import position_in
 from deedlog.domain.services import resolve
 from deedlog.domain.signature import Signature
 from deedlog.errors import InvalidDeclaration, InvalidMessage, Misuse, Stale, UnknownMessage
-from deedlog.messages.base import place_of
 from deedlog.messages.envelope import from_micros, to_micros
 from deedlog.projections.projection import Projection, model_of
 from deedlog.reads.model import RowType
@@ -62,7 +61,7 @@ class QueryHandler:
 
     def __init__(self, function: Callable[..., Any], reads: Sequence[type[Any]] = ()) -> None:
         self.function = function
-        self.signature = Signature(function, method=False)
+        self.signature = Signature(function)
         self.query: type[Any] = self.signature.first
         self.asynchronous = inspect.iscoroutinefunction(function)
         self.reads = tuple(reads)
@@ -114,13 +113,6 @@ class QueryBus:
         self._signals: dict[str, Signal] = {}
 
     def add(self, handler: QueryHandler) -> None:
-        other = self._handlers.get(handler.query)
-        if other is not None:
-            raise InvalidDeclaration(
-                handler.signature.place,
-                f"{handler.query.__name__} is already answered at {place_of(other.function)}",
-                fix="one answers each query",
-            )
         self._handlers[handler.query] = handler
 
     def listen(self, projection: str, moved: Signal) -> None:

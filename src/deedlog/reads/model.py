@@ -68,7 +68,7 @@ class RowType:
         if not issubclass(cls, ReadModel):
             raise InvalidDeclaration(self.place, f"{self.name} is not a ReadModel", fix="subclass deedlog.ReadModel")
         try:
-            hints = typing.get_type_hints(cls)
+            hints = typing.get_type_hints(cls, localns={cls.__name__: cls})
         except NameError as error:
             raise InvalidDeclaration(self.place, f"{self.name}: {error}", fix="annotate with module-level names") from error
         self.columns = {name: _column(name, hints[name], self.place) for name in cls.__struct_fields__}

@@ -1,0 +1,357 @@
+"""The command path: pipelining, conflicts, refusals, idempotency, handlers, middleware."""
+
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deedlog import (
+    App,
+    Append,
+    Command,
+    CommandContext,
+    Commands,
+    DuplicateMessage,
+    Event,
+    InvalidMessage,
+    Misuse,
+    NoStream,
+    Proceed,
+    Receipt,
+    Refused,
+    Unavailable,
+    UnknownMessage,
+    WrongExpectedVersion,
+)
+from deedlog.app import Running
+from deedlog.store.port import CommandKey, StreamWrite
+from tests.faults.bank import Deposit, Deposited, Open, Opened, Rename, bank_app
+
+ONE = Decimal(1)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> App:
+    return bank_app("memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'bank.db'}")
+
+
+async def test_a_receipt_says_what_was_done(app: App) -> None:
+    async with app:
+        receipt = await app.execute(Open("a", "Ann"))
+        assert (receipt.stream, receipt.version, receipt.position) == ("account-a", 1, 1)
+        assert receipt.events == (Opened("a", "Ann"),)
+        assert (await app.execute(Deposit("a", ONE))).version == 2
+
+
+async def test_a_command_that_changes_nothing_has_a_receipt_without_events(app: App) -> None:
+    async with app:
+        await app.execute(Open("a", "Ann"))
+        receipt = await app.execute(Rename("a", "Ann"))
+        assert (receipt.version, receipt.position, receipt.events) == (1, 1, ())
+
+
+async def test_concurrent_commands_on_one_aggregate_share_batches(app: App) -> None:
+    async with app:
+        await app.execute(Open("a", "Ann"))
+        batches = count_batches(app.running)
+        receipts = await asyncio.gather(*(app.execute(Deposit("a", ONE)) for _ in range(200)))
+        assert sorted(receipt.version for receipt in receipts) == list(range(2, 202))
+        assert len(batches) < 10
+
+
+def count_batches(running: Running) -> list[int]:
+    """Grows by one for each batch that the coalescer hands over."""
+    coalescer = running.store._coalescer  # type: ignore[attr-defined]
+    write, sizes = coalescer._write, []
+
+    async def counting(batch: list[Any]) -> Any:
+        sizes.append(len(batch))
+        return await write(batch)
+
+    coalescer._write = counting
+    return sizes
+
+
+async def test_those_behind_a_command_that_was_not_stored_decide_again(app: App) -> None:
+    async with app:
+        await app.execute(Open("a", "Ann"), id="open")
+        first = await app.execute(Deposit("a", ONE), id="once")
+        results = await asyncio.gather(
+            app.execute(Deposit("a", ONE), id="once"),  # decides, but is a repeat: not stored
+            *(app.execute(Deposit("a", ONE)) for _ in range(20)),
+        )
+        assert results[0] == first
+        assert sorted(receipt.version for receipt in results[1:]) == list(range(3, 23))
+
+
+async def test_a_refusal_is_decided_on_what_the_log_holds(tmp_path: Path) -> None:
+    """Another process opened the account: this one's cache says there is none."""
+    url = f"sqlite:///{tmp_path / 'bank.db'}"
+    async with bank_app(url) as here, bank_app(url) as there:
+        with pytest.raises(Refused):
+            await here.execute(Deposit("a", ONE))
+        await there.execute(Open("a", "Ann"))
+        assert (await here.execute(Deposit("a", ONE))).version == 2
+
+
+async def test_a_decision_on_an_old_state_is_decided_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bank.db'}"
+    async with bank_app(url) as here, bank_app(url) as there:
+        await here.execute(Open("a", "Ann"))
+        await there.execute(Deposit("a", ONE))
+        await there.execute(Deposit("a", ONE))
+        assert (await here.execute(Deposit("a", ONE))).version == 4
+
+
+async def test_two_processes_on_one_aggregate_lose_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bank.db'}"
+    async with bank_app(url) as here, bank_app(url) as there:
+        await here.execute(Open("a", "Ann"))
+        receipts = await asyncio.gather(*(app.execute(Deposit("a", ONE)) for _ in range(50) for app in (here, there)))
+        assert sorted(receipt.version for receipt in receipts) == list(range(2, 102))
+
+
+async def test_a_command_sent_twice_has_one_effect_and_one_receipt(app: App) -> None:
+    async with app:
+        await app.execute(Open("a", "Ann"))
+        first = await app.execute(Deposit("a", ONE), id="d1")
+        await app.execute(Deposit("a", ONE))
+        assert await app.execute(Deposit("a", ONE), id="d1") == first
+        assert await app.running.store.head() == 3
+
+
+async def test_a_command_sent_twice_at_once_has_one_effect(app: App) -> None:
+    async with app:
+        first, second = await asyncio.gather(*(app.execute(Open("a", "Ann"), id="same") for _ in range(2)))
+        assert first == second
+        assert await app.running.store.head() == 1
+
+
+async def test_a_command_that_would_be_refused_now_gives_its_old_receipt(app: App) -> None:
+    async with app:
+        first = await app.execute(Open("a", "Ann"), id="open")
+        assert await app.execute(Open("a", "Ann"), id="open") == first
+
+
+async def test_a_refused_command_may_be_sent_again_under_its_id(app: App) -> None:
+    async with app:
+        with pytest.raises(Refused):
+            await app.execute(Deposit("a", ONE), id="d1")
+        await app.execute(Open("a", "Ann"))
+        assert (await app.execute(Deposit("a", ONE), id="d1")).version == 2
+
+
+async def test_an_id_used_for_another_command_is_refused(app: App) -> None:
+    async with app:
+        await app.execute(Open("a", "Ann"), id="x")
+        with pytest.raises(DuplicateMessage):
+            await app.execute(Open("b", "Ann"), id="x")
+        with pytest.raises(DuplicateMessage):
+            await app.execute(Open("a", "Bob"), id="x")
+
+
+@pytest.mark.parametrize("id", ["", "x" * 201, "a\nb"])
+async def test_an_id_that_nobody_could_type_is_refused(app: App, id: str) -> None:
+    async with app:
+        with pytest.raises(InvalidMessage, match="id"):
+            await app.execute(Open("a", "Ann"), id=id)
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "a\0b", " ", "x" * 300, "\ud800"])
+async def test_a_key_that_can_not_name_a_stream_is_refused_and_nothing_is_stored(app: App, key: str) -> None:
+    async with app:
+        with pytest.raises(InvalidMessage):
+            await app.execute(Open(key, "Ann"))
+        assert await app.running.store.head() == 0
+
+
+async def test_a_cancelled_caller_leaves_the_aggregate_usable(app: App) -> None:
+    async with app:
+        await app.execute(Open("a", "Ann"))
+        tasks = [asyncio.create_task(app.execute(Deposit("a", ONE))) for _ in range(20)]
+        await asyncio.sleep(0)
+        for task in tasks[::3]:
+            task.cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        receipts = [result for result in done if isinstance(result, Receipt)]
+        assert all(isinstance(result, Receipt | asyncio.CancelledError) for result in done)
+        last = await app.execute(Deposit("a", ONE))
+        stored = await app.running.store.read_stream("account-a")
+        assert [recorded.version for recorded in stored] == list(range(1, last.version + 1))
+        assert {receipt.version for receipt in receipts} <= {recorded.version for recorded in stored}
+
+
+async def test_a_long_stream_is_loaded_in_pages(app: App) -> None:
+    async with app:
+        codec, store = app.running.codec, app.running.store
+        many = tuple(codec.new_event(Deposited("a", ONE), "{}") for _ in range(1200))
+        opened = codec.new_event(Opened("a", "Ann"), "{}")
+        await store.append([StreamWrite("account-a", (opened, *many), NoStream())])
+        assert (await app.execute(Deposit("a", ONE))).version == 1202
+
+
+async def test_a_command_that_nobody_answers_is_refused(app: App) -> None:
+    class Nobody(Command):
+        id: str
+
+    async with app:
+        with pytest.raises(UnknownMessage, match="Nobody"):
+            await app.execute(Nobody("x"))
+
+
+class Notify(Command):
+    account: str
+
+
+class Notified(Event):
+    account: str
+    by: str
+
+
+class Mailer:
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+
+def with_handler(app: App) -> Mailer:
+    mailer = Mailer()
+    app.provide(mailer)
+
+    @app.command_handler
+    async def notify(command: Notify, mailer: Mailer, context: CommandContext) -> Append:
+        mailer.sent.append(command.account)
+        return Append(f"mail-{command.account}", [Notified(command.account, context.id)])
+
+    app.event(Notified)
+    return mailer
+
+
+async def test_a_handler_gets_services_and_stores_what_it_returns(app: App) -> None:
+    mailer = with_handler(app)
+    async with app:
+        receipt = await app.execute(Notify("a"), id="n1")
+        assert mailer.sent == ["a"]
+        assert receipt.events == (Notified("a", "n1"),)
+        assert receipt.stream == "mail-a"
+
+
+async def test_a_handled_command_is_not_handled_again(app: App) -> None:
+    mailer = with_handler(app)
+    async with app:
+        first = await app.execute(Notify("a"), id="n1")
+        assert await app.execute(Notify("a"), id="n1") == first
+        assert mailer.sent == ["a"]
+
+
+async def test_a_plain_handler_runs_on_a_thread(app: App) -> None:
+    with_handler(app)
+
+    class Slow(Command):
+        account: str
+
+    @app.command_handler
+    def slow(command: Slow) -> None:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+
+    async with app:
+        assert (await app.execute(Slow("a"))).events == ()
+
+
+async def test_a_handler_sends_further_commands_of_the_same_conversation(app: App) -> None:
+    class OpenBoth(Command):
+        owner: str
+
+    @app.command_handler
+    async def open_both(command: OpenBoth, commands: Commands) -> None:
+        await commands.execute(Open("x", command.owner))
+        await commands.execute(Open("y", command.owner))
+
+    async with app:
+        await app.execute(OpenBoth("Ann"), id="both", correlation_id="talk")
+        stored = await app.running.store.read_all()
+        assert [recorded.stream for recorded in stored] == ["account-x", "account-y"]
+        assert all('"correlation_id":"talk","causation_id":"both"' in recorded.metadata for recorded in stored)
+
+
+async def test_appends_of_a_handler_are_stored_all_or_none(app: App) -> None:
+    class Both(Command):
+        account: str
+
+    @app.command_handler
+    async def both(command: Both) -> list[Append]:
+        return [Append("mail-1", [Notified("a", "b")]), Append("account-a", [Notified("a", "b")], NoStream())]
+
+    app.event(Notified)
+    async with app:
+        await app.execute(Open("a", "Ann"))
+        with pytest.raises(WrongExpectedVersion):
+            await app.execute(Both("a"))
+        assert await app.running.store.head() == 1
+
+
+async def test_a_handler_that_returns_something_else_is_misuse(app: App) -> None:
+    @app.command_handler
+    async def wrong(command: Notify) -> Any:
+        return "done"
+
+    async with app:
+        with pytest.raises(Misuse, match="return None, an Append"):
+            await app.execute(Notify("a"))
+
+
+async def test_middleware_is_around_every_command_the_first_outermost(app: App) -> None:
+    seen: list[str] = []
+
+    @app.middleware
+    async def outer(context: CommandContext, proceed: Proceed) -> Receipt:
+        seen.append("outer")
+        return await proceed(context)
+
+    @app.middleware
+    async def inner(context: CommandContext, proceed: Proceed) -> Receipt:
+        seen.append("inner")
+        if isinstance(context.command, Rename):
+            raise Refused("not today")
+        return await proceed(context)
+
+    async with app:
+        await app.execute(Open("a", "Ann"))
+        with pytest.raises(Refused):
+            await app.execute(Rename("a", "Bob"))
+    assert seen == ["outer", "inner", "outer", "inner"]
+
+
+async def test_metadata_is_stored_with_each_event(app: App) -> None:
+    async with app:
+        await app.execute(Open("a", "Ann"), id="c", actor="me", tenant="t", traceparent="00-1-2-3", causation_id="k")
+        (recorded,) = await app.running.store.read_all()
+        assert recorded.metadata == (
+            '{"correlation_id":"c","causation_id":"k","traceparent":"00-1-2-3","actor":"me","tenant":"t"}'
+        )
+
+
+async def test_a_stopped_app_refuses_and_starts_again(app: App) -> None:
+    async with app:
+        await app.execute(Open("a", "Ann"))
+        store = app.running.store
+    with pytest.raises(Unavailable, match="closed"):
+        await store.append([StreamWrite("a-1", (), NoStream())], CommandKey("x", ""))
+    if app.url != "memory://":
+        assert (await app.execute(Deposit("a", ONE))).version == 2
+        await app.stop()
+
+
+def test_an_app_belongs_to_one_event_loop_at_a_time(app: App) -> None:
+    async def open_it(key: str) -> None:
+        await app.execute(Open(key, "Ann"))
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(open_it("a"))
+        with pytest.raises(Misuse, match="another event loop"):
+            second.run(open_it("b"))
+        first.run(app.stop())
+        second.run(open_it("c"))
+        second.run(app.stop())
