@@ -253,8 +253,11 @@ class Running:
         )
 
 
-def open_stores(url: str, clock: Clock) -> tuple[EventStore, ReadStore]:
-    """The adapters for a URL. Raises NotSupported for a scheme that this version has no store for."""
+def open_stores(url: str, clock: Clock, *, read_only: bool = False) -> tuple[EventStore, ReadStore]:
+    """The adapters for a URL; `read_only` ones make nothing that is not there.
+
+    Raises NotSupported for a scheme that this version has no store for.
+    """
     parts = urlsplit(url)
     if parts.scheme == "memory":
         return MemoryEventStore(clock), MemoryReadStore()
@@ -262,7 +265,7 @@ def open_stores(url: str, clock: Clock) -> tuple[EventStore, ReadStore]:
         path = unquote(parts.path[1:]) if parts.path.startswith("/") else ""
         if not path or parts.netloc:
             raise Misuse(f"'{url}' names no file", fix="sqlite:///relative.db, or sqlite:////absolute/path.db")
-        database = Database(path)
+        database = Database(path, read_only=read_only)
         return SqliteEventStore(database, clock), SqliteReadStore(database)
     raise NotSupported(f"no store for '{parts.scheme}://'", fix="use sqlite:///path or memory://")
 

@@ -6,9 +6,10 @@ SQLite's own busy handler starves them (p99 4–31 times higher, measured; ADR 0
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal, TypeAlias
+from urllib.parse import quote
 
 from deedlog.errors import Misuse
 from deedlog.sqlite.errors import translated
@@ -20,10 +21,14 @@ READ_CACHE_KIB = 16_384
 
 
 class Database:
-    """A path, and connections to it. Nothing is opened before the first call."""
+    """A path, and connections to it. Nothing is opened before the first call.
 
-    def __init__(self, path: str | Path) -> None:
+    `read_only`: the file must be there, and stays as it is.
+    """
+
+    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
         self.path = str(path)
+        self.read_only = read_only
         if self.path in ("", ":memory:"):
             raise Misuse("a SQLite store needs a file", fix="use store='memory://' for a store without one")
         self.on_connect: list[Callable[[sqlite3.Connection], None]] = []
@@ -36,22 +41,25 @@ class Database:
 
     def writer(self, durability: Durability) -> "Writer":
         """A connection for write transactions. FULL: on disk at commit. NORMAL: after a power cut the last may be gone."""
-        connection = self._connect()
+        connection = self.reader() if self.read_only else self._connect()
         with translated(self.path):
             connection.execute(f"pragma synchronous = {durability}")
-        return Writer(connection, self.path)
+        return Writer(connection, self.path, read_only=self.read_only)
 
     def _connect(self) -> sqlite3.Connection:
+        if self.read_only and not Path(self.path).exists():
+            raise Misuse(f"{self.path}: there is no such file", fix="check the address; `deedlog db init` makes a new store")
         with translated(self.path):
             connection = sqlite3.connect(
-                self.path,
+                f"file:{quote(self.path)}?mode=rw" if self.read_only else self.path,
+                uri=self.read_only,
                 timeout=BUSY_SECONDS,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=512,
             )
-            (mode,) = connection.execute("pragma journal_mode = wal").fetchone()
-            if mode != "wal":
+            (mode,) = connection.execute(f"pragma journal_mode{'' if self.read_only else ' = wal'}").fetchone()
+            if mode != "wal" and not self.read_only:
                 connection.close()
                 raise Misuse(f"{self.path}: this file system allows no WAL (mode {mode})", fix="use a local disk")
             connection.execute(f"pragma cache_size = -{READ_CACHE_KIB}")
@@ -62,18 +70,19 @@ class Database:
 
 
 class Writer:
-    """A connection that writes, one transaction at a time, behind the file lock."""
+    """A connection that writes, one transaction at a time, behind the file lock. Of a read-only database: one that only reads."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str, *, read_only: bool = False) -> None:
         self.connection = connection
         self.path = path
-        self._lock = FileLock(f"{path}-lock")
+        self.read_only = read_only
+        self._lock = None if read_only else FileLock(f"{path}-lock")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Commits at the end, rolls back on any error. SQLite's errors leave as they are: the caller may look at them."""
-        with self._lock:
-            self.connection.execute("begin immediate")
+        with self._lock or nullcontext():
+            self.connection.execute("begin immediate" if self._lock else "begin")
             try:
                 yield self.connection
                 self.connection.execute("commit")
@@ -84,4 +93,5 @@ class Writer:
 
     def close(self) -> None:
         self.connection.close()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()

@@ -51,7 +51,8 @@ class SqliteReadStore(ReadStore):
         self._thread = WorkerThread("deedlog-project")
         self._pool = ReaderPool(self._database)
         self._opened = True
-        await self._write(lambda connection: connection.execute(sql.SCHEMA))
+        if not self._database.read_only:
+            await self._write(lambda connection: connection.execute(sql.SCHEMA))
 
     async def close(self) -> None:
         if self._opened:

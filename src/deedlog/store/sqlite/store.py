@@ -171,6 +171,8 @@ def ensure_schema(writer: Writer) -> str:
     try:
         with writer.transaction() as connection:
             if connection.execute(sql.HAS_SCHEMA).fetchone() is None:
+                if writer.read_only:
+                    raise Misuse(f"{writer.path}: there is no event store in it", fix="check the address, or run `deedlog db init`")
                 for statement in sql.SCHEMA:
                     connection.execute(statement)
                 connection.execute(sql.WRITE_STORE, (new_id()[-8:], sql.SCHEMA_VERSION))
