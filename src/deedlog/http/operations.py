@@ -1,0 +1,92 @@
+"""What all operations of the OpenAPI document share: headers in, headers out, problems."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from deedlog.app import MAX_ID
+
+_TOKEN_TEXT = {"type": "string", "pattern": r"^d1\.[A-Za-z0-9_\-]+$"}
+_ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": "^[!-~]+$"}
+_SECONDS = {"type": "number", "minimum": 0}
+_COUNT = {"type": "integer", "minimum": 0}
+
+COMMAND_PARAMETERS = ("IdempotencyKey", "CorrelationId", "Traceparent", "Token")
+QUERY_PARAMETERS = ("Token", "MaxStaleness", "Timeout")
+
+HEADERS: dict[str, Any] = {
+    "Token": {"description": "Send it back, and the next answer reflects at least this.", "schema": _TOKEN_TEXT},
+    "Position": {"description": "The answer reflects every event up to this one.", "schema": _COUNT},
+    "Head": {"description": "The newest event there was.", "schema": _COUNT},
+    "BehindEvents": {"description": "Events that the answer does not reflect yet.", "schema": _COUNT},
+    "BehindSeconds": {"description": "Age of the oldest of them, 0 without any.", "schema": _SECONDS},
+    "RetryAfter": {"description": "Seconds after which to try again.", "schema": _COUNT},
+}
+RECEIPT_HEADERS = {"Deedlog-Token": "Token", "Deedlog-Position": "Position"}
+ANSWER_HEADERS = {
+    **RECEIPT_HEADERS,
+    "Deedlog-Head": "Head",
+    "Deedlog-Behind-Events": "BehindEvents",
+    "Deedlog-Behind-Seconds": "BehindSeconds",
+}
+
+_PROBLEMS = {
+    400: "Not HTTP or JSON as agreed: a header, the query string, or JSON that can't be read.",
+    404: "There is nothing of that key.",
+    409: "Refused by the state that is there; `code` and `data` say why.",
+    413: "The body is too long.",
+    415: "The body is not said to be JSON.",
+    422: "A field is wrong (`errors` names it), or the Idempotency-Key was used for something else.",
+    500: "The server's fault; `instance` is the id in its log.",
+    503: "Not now, or not fresh enough in time. Safe to send again.",
+}
+_BODY_ONLY = (413, 415)
+
+
+def parameters(max_wait: float) -> dict[str, Any]:
+    """The headers that a request may have."""
+    return {
+        "IdempotencyKey": _header("Idempotency-Key", "Sent twice, done once, and the same receipt twice.", _ID),
+        "CorrelationId": _header("Deedlog-Correlation-Id", "Names the conversation that this belongs to.", _ID),
+        "Traceparent": _header("traceparent", "W3C trace context; kept with the events.", {"type": "string"}),
+        "Token": _header("Deedlog-Token", "From a receipt or an answer: what was seen there is seen here.", _TOKEN_TEXT),
+        "MaxStaleness": _header("Deedlog-Max-Staleness", "No event older than these seconds may be missing.", _SECONDS),
+        "Timeout": _header(
+            "Deedlog-Timeout", "Seconds to wait for such an answer.", {**_SECONDS, "maximum": max_wait, "default": 5}
+        ),
+    }
+
+
+def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+
+
+def reference(kind: str, names: Iterable[str]) -> list[dict[str, str]]:
+    """References to shared parts of the document."""
+    return [{"$ref": f"#/components/{kind}/{name}"} for name in names]
+
+
+def json_content(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON body of that schema."""
+    return {"application/json": {"schema": schema}}
+
+
+def problems(schema: dict[str, Any]) -> dict[str, Any]:
+    """The shared error responses."""
+    return {f"Problem{status}": _problem(status, words, schema) for status, words in _PROBLEMS.items()}
+
+
+def _problem(status: int, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+    if status == 503:
+        found["headers"] = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
+    return found
+
+
+def responses(description: str, schema: dict[str, Any], headers: dict[str, str], *, body: bool) -> dict[str, Any]:
+    """The answer and every error of a command or query; `body` says that the request has one."""
+    named = {shown: {"$ref": f"#/components/headers/{name}"} for shown, name in headers.items()}
+    found: dict[str, Any] = {"200": {"description": description, "headers": named, "content": json_content(schema)}}
+    for status in _PROBLEMS:
+        if body or status not in _BODY_ONLY:
+            found[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+    return found
