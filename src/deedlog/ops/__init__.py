@@ -1,0 +1,1 @@
+"""The command line: `deedlog serve`, `worker`, `check`, and the groups db, events, streams, projections."""

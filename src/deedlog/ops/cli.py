@@ -1,0 +1,73 @@
+"""The program `deedlog`: its group of verbs, and how errors and closed pipes end it."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+import deedlog
+from deedlog.errors import DeedlogError
+from deedlog.ops import exits
+from deedlog.ops.check import check
+from deedlog.ops.database import database
+from deedlog.ops.events import events
+from deedlog.ops.projections import projections
+from deedlog.ops.serve import serve
+from deedlog.ops.streams import streams
+from deedlog.ops.worker import worker
+
+
+class Program(click.Group):
+    """Ends with one of the exit codes of `deedlog.ops.exits`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except DeedlogError as error:
+            exits.say(error)
+            ctx.exit(exits.exit_code(error))
+        except BrokenPipeError:  # the reader has what it wanted, as in `| head`
+            _let_go_of_stdout()
+            ctx.exit(exits.OK)
+        return result
+
+
+def _let_go_of_stdout() -> None:
+    """What is still buffered goes nowhere; else Python complains when it flushes at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(deedlog.__version__, message="deedlog %(version)s")
+@click.option("--app", metavar="MODULE:NAME", help="As after the verb.")
+@click.option("--store", metavar="URL", help="As after the verb.")
+def main(app: str | None, store: str | None) -> None:
+    """Run a deedlog service and look into its store.
+
+    The app is found by --app module:name, DEEDLOG_APP, or app of [tool.deedlog] in ./pyproject.toml. Verbs that only read
+    events and streams do with --store URL, and change nothing.
+
+    A terminal gets tables, a pipe gets tab-separated lines without a heading, --json gets JSON.
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 behind or building (projections status),
+    4 the store can't be reached now, try again.
+
+    \b
+    Completion, in bash:  eval "$(_DEEDLOG_COMPLETE=bash_source deedlog)"
+    (zsh_source and fish_source for the others)
+
+    \b
+    Example: deedlog serve --app shop:app
+    """
+
+
+for verb in (serve, worker, check, database, events, streams, projections):
+    main.add_command(verb)
+
+if __name__ == "__main__":
+    main(prog_name="deedlog")

@@ -1,0 +1,295 @@
+"""`deedlog events`: the log, followed, read in pages, one event in full."""
+
+import asyncio
+import os
+import select
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+
+from deedlog.errors import Misuse
+from deedlog.messages.envelope import RecordedEvent
+from deedlog.ops.output import hint, on_terminal, text_of, write_json, write_json_line, write_line, write_rows
+from deedlog.ops.signals import run_until_stopped
+from deedlog.ops.source import JSON, Source, limit, position, reading, with_source
+from deedlog.store.port import EventStore
+from deedlog.types import Position
+
+PAGE = 1_000
+IDLE_SECONDS = 1.0
+TITLES = ("position", "time", "stream", "version", "event", "data")
+
+CATEGORY = click.option(
+    "--category", "categories", multiple=True, metavar="NAME", help="Only these streams: `product` of product-7."
+)
+TYPE = click.option("--type", "names", multiple=True, metavar="NAME", help="Only events of this name. May be repeated.")
+
+
+class EventOut(msgspec.Struct, frozen=True):
+    """An event as --json shows it: these keys, in this order."""
+
+    position: int
+    stream: str
+    version: int
+    category: str
+    name: str
+    name_version: int
+    data: msgspec.Raw
+    metadata: msgspec.Raw
+    recorded_at: datetime
+    id: str
+
+
+def out(event: RecordedEvent) -> EventOut:
+    """For --json: the payload as the JSON that is stored, whatever classes an app has for it."""
+    return EventOut(
+        event.position,
+        event.stream,
+        event.version,
+        event.category,
+        event.name,
+        event.name_version,
+        _raw(event.data),
+        _raw(event.metadata),
+        event.time,
+        event.id,
+    )
+
+
+def _raw(text: str) -> msgspec.Raw:
+    """Stored JSON as it is; text that is no JSON (somebody else wrote it) as a string."""
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return msgspec.Raw(msgspec.json.encode(text))
+    return msgspec.Raw(text.encode())
+
+
+def row(event: RecordedEvent) -> Sequence[Any]:
+    """For a table or a pipe: the columns of TITLES."""
+    return (event.position, event.time, event.stream, event.version, event.name, event.data)
+
+
+@click.group()
+def events() -> None:
+    """Follow, read and show events."""
+
+
+@events.command()
+@with_source
+@position("--after", default=0, show_default=True, help="Only events with a higher position.")
+@limit(100, "At most so many.")
+@click.option("--stream", metavar="NAME", help="Only this stream.")
+@CATEGORY
+@TYPE
+@JSON
+def read(
+    source: Source,
+    after: int,
+    limit: int,
+    stream: str | None,
+    categories: tuple[str, ...],
+    names: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Read events, oldest first.
+
+    In a pipe, one line per event: position, time, stream, version, event, data; tabs between. --json prints
+    {"events": […], "next_after": …, "head": …}; next_after is null when there are no more.
+
+    \b
+    Example: deedlog events read --category order --type OrderPlaced --limit 20
+    """
+
+    async def look() -> tuple[list[RecordedEvent], Position]:
+        async with reading(source.url()) as (store, _):
+            head = await store.head()
+            wanted = _of_stream(store, stream, after, categories, names) if stream else _of_log(store, after, categories, names)
+            return await _take(wanted, limit + 1), head
+
+    found, head = asyncio.run(look())
+    more, found = len(found) > limit, found[:limit]
+    next_after = found[-1].position if more else None
+    if as_json:
+        write_json({"events": [out(event) for event in found], "next_after": next_after, "head": head})
+        return
+    write_rows(TITLES, [row(event) for event in found])
+    if next_after is not None:
+        hint(f"more: --after {next_after}")
+    elif not found:
+        hint(f"no such events; the newest of all has position {head}")
+
+
+async def _take(wanted: AsyncIterator[RecordedEvent], count: int) -> list[RecordedEvent]:
+    taken: list[RecordedEvent] = []
+    async for event in wanted:
+        taken.append(event)
+        if len(taken) == count:
+            break
+    return taken
+
+
+async def _of_log(
+    store: EventStore, after: Position, categories: Sequence[str], names: Sequence[str]
+) -> AsyncIterator[RecordedEvent]:
+    while page := await store.read_all(after, PAGE, categories=categories, names=names):
+        for event in page:
+            yield event
+        after = page[-1].position
+
+
+async def _of_stream(
+    store: EventStore, stream: str, after: Position, categories: Sequence[str], names: Sequence[str]
+) -> AsyncIterator[RecordedEvent]:
+    version = 0
+    while page := await store.read_stream(stream, version, PAGE):
+        for event in page:
+            if event.position > after and (not names or event.name in names) and (not categories or event.category in categories):
+                yield event
+        version = page[-1].version
+
+
+@events.command()
+@with_source
+@position("--after", default=None, help="Start behind this position. Default: behind the newest event.")
+@click.option("--from-start", is_flag=True, help="Start with the first event.")
+@limit(None, "End after so many.")
+@CATEGORY
+@TYPE
+@JSON
+def tail(
+    source: Source,
+    after: int | None,
+    from_start: bool,
+    limit: int | None,
+    categories: tuple[str, ...],
+    names: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Follow the log: print events as they are stored, until Ctrl-C.
+
+    Lines as in `events read`; --json prints one object per line.
+
+    \b
+    Example: deedlog events tail --from-start --json | jq .name
+    """
+    if from_start and after is not None:
+        raise click.UsageError("--after and --from-start exclude each other")
+    start = 0 if from_start else after
+    show: Callable[[RecordedEvent], None] = _show_json if as_json else _show_line if on_terminal() else _show_tabs
+    asyncio.run(run_until_stopped(_follow(source.url(), start, limit, categories, names, show)))
+
+
+async def _follow(
+    url: str,
+    after: Position | None,
+    limit: int | None,
+    categories: Sequence[str],
+    names: Sequence[str],
+    show: Callable[[RecordedEvent], None],
+) -> None:
+    async with reading(url) as (store, _):
+        after = await store.head() if after is None else after
+        left = limit
+        hint(f"following {url} behind position {after}; Ctrl-C ends")
+        while True:
+            head = await store.head()
+            size = PAGE if left is None else min(PAGE, left)
+            page = await store.read_all(after, size, categories=categories, names=names)
+            for event in page:
+                show(event)
+            sys.stdout.flush()
+            left = None if left is None else left - len(page)
+            if left == 0:
+                return
+            # A short page has seen everything up to the head that was read before it: filtered events are not read again.
+            after = page[-1].position if len(page) == size else max(after, head, page[-1].position if page else 0)
+            await _wait(store, after)
+
+
+async def _wait(store: EventStore, after: Position) -> None:
+    await store.wait(after, IDLE_SECONDS)
+    if _reader_is_gone():
+        raise BrokenPipeError
+
+
+def _reader_is_gone() -> bool:
+    """Whether the other end of the pipe is closed; without this, `tail | head` would end only with the next event."""
+    if on_terminal() or not hasattr(select, "poll"):
+        return False
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(flags & select.POLLERR for _, flags in poll.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def _show_json(event: RecordedEvent) -> None:
+    write_json_line(out(event))
+
+
+def _show_tabs(event: RecordedEvent) -> None:
+    write_line(row(event))
+
+
+def _show_line(event: RecordedEvent) -> None:
+    """One line of a terminal: what does not fit is left out, `events show` has it."""
+    head = f"{event.position:>7}  {text_of(event.time)}  {text_of(event.stream)} {event.version}  "
+    name = text_of(event.name)
+    room = max(20, _width() - len(head) - len(name) - 2)
+    data = text_of(event.data)
+    click.echo(
+        f"{click.style(head, dim=True)}{click.style(name, bold=True)}  {data if len(data) <= room else data[: room - 1] + '…'}"
+    )
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        return 120
+
+
+@events.command("show")
+@with_source
+@click.argument("wanted", metavar="POSITION", type=click.IntRange(1, 2**63 - 1))
+@JSON
+def show_event(source: Source, wanted: int, as_json: bool) -> None:
+    """Show one event in full.
+
+    In a pipe, one line per field: its name, a tab, its value. --json prints the event as one object.
+
+    \b
+    Example: deedlog events show 17
+    """
+
+    async def look() -> tuple[RecordedEvent | None, Position]:
+        async with reading(source.url()) as (store, _):
+            page = await store.read_all(wanted - 1, 1)
+            return next((event for event in page if event.position == wanted), None), await store.head()
+
+    event, head = asyncio.run(look())
+    if event is None:
+        raise Misuse(
+            f"there is no event at position {wanted}", fix=f"positions go from 1 to {head}" if head else "the store is empty"
+        )
+    shown = out(event)
+    if as_json:
+        write_json(shown)
+        return
+    for field in EventOut.__struct_fields__:
+        _show_field(field, getattr(shown, field))
+
+
+def _show_field(name: str, value: Any) -> None:
+    if isinstance(value, msgspec.Raw):
+        value = bytes(value).decode()
+        if on_terminal():
+            click.echo(f"{click.style(name, bold=True)}\n{msgspec.json.format(value, indent=2)}")
+            return
+    click.echo(f"{click.style(f'{name:<13}', bold=True)} {text_of(value)}" if on_terminal() else f"{name}\t{text_of(value)}")

@@ -1,0 +1,207 @@
+"""`deedlog projections`: what moves read models, how far each is, and building one anew."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Literal
+
+import click
+import msgspec
+
+from deedlog.app import App
+from deedlog.errors import Misuse
+from deedlog.messages.envelope import from_micros
+from deedlog.ops.exits import LAGGING
+from deedlog.ops.folds import explained
+from deedlog.ops.output import hint, progress, text_of, write_json, write_rows
+from deedlog.ops.source import JSON, Source, reading, with_source
+from deedlog.projections.projection import Projection
+from deedlog.reads.port import Checkpoint
+from deedlog.store.port import EventStore
+from deedlog.types import Position
+
+State = Literal["current", "behind", "building", "skipped", "never built"]
+
+
+class ProjectionOut(msgspec.Struct, frozen=True):
+    """A projection's declaration as --json shows it."""
+
+    name: str
+    read_models: list[str]
+    tables: list[str]
+    events: list[str]
+
+
+class StatusOut(msgspec.Struct, frozen=True):
+    """How far a projection is, as --json shows it. `events` is how many it consumed: less than `position` is a loss."""
+
+    name: str
+    state: State
+    position: int
+    head: int
+    behind_events: int
+    behind_seconds: float
+    generation: int
+    events: int
+    building_to: int
+    updated_at: datetime | None
+
+
+@click.group()
+def projections() -> None:
+    """List what keeps read models, see how far each is, rebuild one."""
+
+
+@projections.command("list")
+@with_source
+@JSON
+def list_projections(source: Source, as_json: bool) -> None:
+    """List the projections that the app declares.
+
+    Models that look each other up move together, under one name. In a pipe, one line per projection: name, read models,
+    tables, events. --json prints {"projections": […]}.
+
+    \b
+    Example: deedlog projections list --app shop:app
+    """
+    found = [_declared(projection) for projection in source.app().build().projections]
+    if as_json:
+        write_json({"projections": found})
+        return
+    write_rows(ProjectionOut.__struct_fields__, [msgspec.structs.astuple(one) for one in found])
+    if not found:
+        hint("the app declares no read models")
+
+
+def _declared(projection: Projection) -> ProjectionOut:
+    models = projection.projected.models
+    return ProjectionOut(projection.name, [m.name for m in models], [m.table for m in models], sorted(projection.names))
+
+
+@projections.command()
+@with_source
+@click.option("--max-lag", type=click.IntRange(0), metavar="N", help="Exit with 3 when one is more than N events behind.")
+@JSON
+def status(source: Source, max_lag: int | None, as_json: bool) -> None:
+    """Say how far each projection is.
+
+    In a pipe, one line per projection: name, state, position, head, events behind, seconds behind, generation, events
+    consumed, position it is building to, time of the newest event in it. --json prints {"head": …, "projections": […]}.
+
+    Exit code 3: one is building or was never built, has skipped events, or is more than --max-lag behind.
+
+    \b
+    Example: deedlog projections status --max-lag 1000 || notify "read models lag"
+    """
+    app = source.app()
+    head, found = asyncio.run(_status(app))
+    if as_json:
+        write_json({"head": head, "projections": found})
+    else:
+        write_rows(StatusOut.__struct_fields__, [msgspec.structs.astuple(one) for one in found])
+    if any(_alarming(one, max_lag) for one in found):
+        raise click.exceptions.Exit(LAGGING)
+
+
+def _alarming(one: StatusOut, max_lag: int | None) -> bool:
+    if one.state in ("building", "skipped", "never built"):
+        return True
+    return max_lag is not None and one.behind_events > max_lag
+
+
+async def _status(app: App) -> tuple[Position, list[StatusOut]]:
+    async with reading(app.url) as (store, reads):
+        names = [projection.name for projection in app.build().projections]
+        checkpoints = [await reads.checkpoint(name) for name in names]
+        head = await store.head()
+        found = [await _status_of(store, name, at, head) for name, at in zip(names, checkpoints, strict=True)]
+        return head, found
+
+
+async def _status_of(store: EventStore, name: str, at: Checkpoint | None, head: Position) -> StatusOut:
+    done = at or Checkpoint(generation=0)
+    pending = await store.read_all(done.position, 1)
+    waiting = (datetime.now(UTC) - pending[0].time).total_seconds() if pending else 0.0
+    return StatusOut(
+        name,
+        _state(at, head),
+        done.position,
+        head,
+        max(0, head - done.position),
+        round(max(0.0, waiting), 3),
+        done.generation,
+        done.events,
+        done.building_to,
+        from_micros(done.updated_at) if done.updated_at else None,
+    )
+
+
+def _state(at: Checkpoint | None, head: Position) -> State:
+    if at is None:
+        return "never built"
+    if at.position < at.building_to:
+        return "building"
+    if at.events != at.position:
+        return "skipped"
+    return "behind" if at.position < head else "current"
+
+
+@projections.command()
+@with_source
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def rebuild(source: Source, name: str, yes: bool, dry_run: bool) -> None:
+    """Build a projection anew from the log, then put it in the place of the live one.
+
+    NAME is a projection or one of its read models. The live tables answer queries until the new ones are complete; the
+    switch is one step. A running service or worker goes on with the new ones by itself. Stopped half-way, nothing changes.
+
+    \b
+    Example: deedlog projections rebuild ProductView --yes
+    """
+    app = source.app()
+    projection = _find(app, name)
+    at, head = asyncio.run(_before(app, projection))
+    tables = ", ".join(model.table for model in projection.projected.models)
+    words = f"{projection.name}: {head} events into new tables for {tables}"
+    if dry_run:
+        live = f"generation {at.generation} at position {at.position}" if at else "there is none yet"
+        click.echo(f"would fold {words}; live now: {live}")
+        return
+    if not yes:
+        _confirm(projection.name, words)
+    built = asyncio.run(_rebuild(app, projection.name))
+    click.echo(f"{projection.name}: generation {built.generation} is live, at position {built.position}")
+
+
+def _find(app: App, name: str) -> Projection:
+    declared = app.build().projections
+    for projection in declared:
+        if name == projection.name or name in (fold.model.name for fold in projection.folds):
+            return projection
+    known = ", ".join(projection.name for projection in declared)
+    raise Misuse(f"there is no projection '{name}'", fix=f"there are: {known}" if known else "the app declares no read models")
+
+
+async def _before(app: App, projection: Projection) -> tuple[Checkpoint | None, Position]:
+    async with reading(app.url) as (store, reads):
+        return await reads.checkpoint(projection.name), await store.head()
+
+
+def _confirm(name: str, words: str) -> None:
+    click.echo(f"this folds {words}, and replaces what is there.", err=True)
+    try:
+        typed = click.prompt(f"Type {name} to go on", default="", show_default=False, err=True)
+    except click.Abort:
+        raise Misuse("not confirmed, so nothing was changed", fix="type the name, or say --yes in a script") from None
+    if typed.strip() != name:
+        raise Misuse(f"'{text_of(typed)}' is not {name}, so nothing was changed", fix=f"type {name}, or say --yes in a script")
+
+
+async def _rebuild(app: App, name: str) -> Checkpoint:
+    await app.start(projections=False)
+    try:
+        with progress(f"rebuilding {name}") as report, explained():
+            return await app.rebuild(name, report)
+    finally:
+        await app.stop()

@@ -1,0 +1,121 @@
+"""`deedlog serve`: the app over HTTP, one process, until a signal."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deedlog.app import App
+from deedlog.errors import MissingExtra, Misuse
+from deedlog.ops.logs import log_to_stderr
+from deedlog.ops.signals import stopped_by
+from deedlog.ops.source import Source, with_source
+from deedlog.ops.worker import refuse_memory
+
+if TYPE_CHECKING:
+    import uvicorn
+
+GRACE_SECONDS = 10
+BACKLOG = 2048
+
+
+@click.command()
+@with_source
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 is every one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 picks a free one.")
+@click.option("--no-projections", is_flag=True, help="Leave the read models to `deedlog worker`.")
+@click.option("--access-log", is_flag=True, help="A log line per request.")
+def serve(source: Source, host: str, port: int, no_projections: bool, access_log: bool) -> None:
+    """Serve commands and queries over HTTP, with the read models kept here too.
+
+    Ends on Ctrl-C or SIGTERM: no new requests, those under way get ten seconds, then the store is closed.
+
+    \b
+    Example: deedlog serve --app shop:app --port 8080
+    """
+    app = source.app()
+    app.build()
+    if no_projections:
+        refuse_memory(app)
+    log_to_stderr()
+    with _listening(host, port) as listener:
+        _run(app, listener, projections=not no_projections, access_log=access_log)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A bound socket. Raises Misuse when the address is taken or not ours."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise Misuse(f"can't listen on {host}: {error.strerror}", fix="--host takes an address of this machine") from error
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise _cannot_listen(error, host, port) from error
+        yield listener
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> Misuse:
+    if error.errno == errno.EADDRINUSE:
+        return Misuse(f"port {port} on {host} is in use", fix="stop what uses it, or take another: --port 0 finds a free one")
+    if error.errno == errno.EACCES:
+        return Misuse(f"port {port} needs more rights", fix="take one above 1023")
+    return Misuse(f"can't listen on {host}, port {port}: {error.strerror}", fix="--host takes an address of this machine")
+
+
+def _run(app: App, listener: socket.socket, *, projections: bool, access_log: bool) -> None:
+    try:
+        import uvicorn
+
+        from deedlog.http import asgi
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("uvicorn", "starlette", "h11"):
+            raise
+        raise MissingExtra("http") from error
+    config = uvicorn.Config(
+        asgi(app, projections=projections),
+        lifespan="on",
+        log_config=None,
+        access_log=access_log,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=BACKLOG,
+    )
+    with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
+        runner.run(_serve(uvicorn.Server(config), app, listener, projections))
+
+
+def _loop_factory(config: "uvicorn.Config") -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed."""
+    factory: Any = config.get_loop_factory()
+    return factory  # type: ignore[no-any-return]
+
+
+async def _serve(server: "uvicorn.Server", app: App, listener: socket.socket, projections: bool) -> None:
+    """Starts the app first: an error of the store is then said in one line, not in uvicorn's log."""
+
+    def stop() -> None:
+        server.should_exit = True
+
+    await app.start(projections=projections)
+    try:
+        with stopped_by(stop):
+            click.echo(_greeting(app, listener, projections))
+            await server._serve([listener])
+    finally:
+        await app.stop()
+
+
+def _greeting(app: App, listener: socket.socket, projections: bool) -> str:
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    where = "" if projections else ", read models kept by `deedlog worker`"
+    return f"{app.name} at {url}, documented at {url}/docs, stored in {app.url}{where}; Ctrl-C ends"
