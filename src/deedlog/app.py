@@ -117,7 +117,9 @@ class App(Module):
         With an `id` it is done once: sent again, the same receipt comes back (P4). Raises Refused, InvalidMessage,
         WrongExpectedVersion, DuplicateMessage, Unavailable.
         """
-        running = await self._started()
+        running = self._running
+        if running is None or running.loop is not asyncio.get_running_loop():
+            running = await self._started()
         data = running.codec.encode(command)
         command_id = id if id is not None else self._ids()
         metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
@@ -155,7 +157,9 @@ class App(Module):
         `after`: the answer reflects the write of this token. `max_staleness`: no event older than this many seconds is missing.
         Waits for that, at most `timeout` seconds, then raises Stale (P7). Raises what the handler raises, so NotFound.
         """
-        running = await self._started()
+        running = self._running
+        if running is None or running.loop is not asyncio.get_running_loop():
+            running = await self._started()
         return await running.queries.ask(query, after=after, max_staleness=max_staleness, timeout=timeout)
 
     async def catch_up(self) -> None:

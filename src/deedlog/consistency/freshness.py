@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from deedlog.messages.envelope import from_micros
 from deedlog.types import Position
 
 T = TypeVar("T")
@@ -14,13 +15,18 @@ class Freshness(msgspec.Struct, frozen=True):
     """How far behind the log an answer is.
 
     It reflects every event up to `position`; the log's newest was `head`. `behind_seconds` is the age of the oldest event
-    not reflected, 0.0 when there is none. `updated_at` is the time of the newest event reflected, None before the first.
+    not reflected, 0.0 when there is none. `updated_at` is None before the first event.
     """
 
     position: Position
     head: Position
-    behind_seconds: float
-    updated_at: datetime | None
+    behind_seconds: float = 0.0
+    updated_micros: int | None = None
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """The time of the newest event reflected, aware, in UTC."""
+        return None if self.updated_micros is None else from_micros(self.updated_micros)
 
     @property
     def behind_events(self) -> int:

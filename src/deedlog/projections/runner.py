@@ -92,8 +92,11 @@ class Runner:
     async def step(self) -> int:
         """Folds one page; how many events it had. 0: caught up."""
         before = await self._reads.checkpoint(self.projection.name)
-        if before is None:
-            before = await self._reads.prepare(self.projection.projected, await self._store.head())
+        if before is None or before.definition != self.projection.projected.definition:
+            raise Misuse(
+                f"another version of this app has taken over the tables of {self.projection.name}",
+                fix="restart this process with that version",
+            )
         try:
             return await self.advance(before)
         except Exception:

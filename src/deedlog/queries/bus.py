@@ -15,10 +15,10 @@ from deedlog.consistency.token import position_in
 from deedlog.domain.services import resolve
 from deedlog.domain.signature import Signature
 from deedlog.errors import InvalidDeclaration, InvalidMessage, Misuse, Stale, UnknownMessage
-from deedlog.messages.envelope import from_micros, to_micros
+from deedlog.messages.envelope import to_micros
 from deedlog.projections.projection import Projection, model_of
 from deedlog.reads.model import RowType
-from deedlog.reads.port import Projected, ReadStore, Snapshot
+from deedlog.reads.port import Checkpoint, Projected, ReadStore, Snapshot
 from deedlog.reads.reader import Reader
 from deedlog.store.port import EventStore
 from deedlog.store.signal import Signal, wait_for_any
@@ -125,13 +125,15 @@ class QueryBus:
         if handler is None:
             known = sorted(cls.__name__ for cls in self._handlers)
             raise UnknownMessage("query handler", type(query).__name__, known)
-        demand = _Demand(position_in(after, self._store.id) if after is not None else 0, max_staleness)
+        demand = _NONE
+        if after is not None or max_staleness is not None:
+            demand = _Demand(position_in(after, self._store.id) if after is not None else 0, max_staleness)
         loop = asyncio.get_running_loop()
         started = loop.time()
         while True:
             async with self._reads.snapshot(handler.projected) as snapshot:
                 freshness = await self._freshness(snapshot)
-                if demand.is_met(freshness):
+                if demand is _NONE or demand.is_met(freshness):
                     return Answer(await self._call(handler, query, snapshot), freshness)
             left = started + timeout - loop.time()
             if left <= 0:
@@ -144,15 +146,15 @@ class QueryBus:
         await wait_for_any(signals, seconds)
 
     async def _freshness(self, snapshot: Snapshot) -> Freshness:
-        head = await self._store.head()
+        head = snapshot.head if snapshot.head is not None else await self._store.head()
         if not snapshot.checkpoints:
-            return Freshness(head, head, 0.0, None)
-        slowest = min(snapshot.checkpoints.values(), key=lambda checkpoint: checkpoint.position)
-        updated = max((c.updated_at or 0 for c in snapshot.checkpoints.values()), default=0)
+            return Freshness(head, head)
+        checkpoints = list(snapshot.checkpoints.values())
+        slowest = checkpoints[0] if len(checkpoints) == 1 else min(checkpoints, key=_position_of)
         behind = 0.0
         if slowest.position < head:
             behind = await self._age_after(slowest.position)
-        return Freshness(slowest.position, head, behind, from_micros(updated) if updated else None)
+        return Freshness(slowest.position, head, behind, slowest.updated_at)
 
     async def _age_after(self, position: Position) -> float:
         """Seconds since the first event after `position` was recorded."""
@@ -162,14 +164,18 @@ class QueryBus:
         return max(0.0, (to_micros(self._clock.now()) - pending[0].recorded_at) / 1e6)
 
     async def _call(self, handler: QueryHandler, query: Any, snapshot: Snapshot) -> Any:
-        extra = dict(handler.services)
-        for name, model in handler.readers.items():
-            extra[name] = Reader(snapshot, model)
+        extra: dict[str, Any] = {name: Reader(snapshot, model) for name, model in handler.readers.items()}
+        if handler.services:
+            extra.update(handler.services)
         for name in handler.sql:
             extra[name] = Sql(snapshot)
         if handler.asynchronous:
             return await handler.function(query, **extra)
         return await asyncio.to_thread(handler.function, query, **extra)
+
+
+def _position_of(checkpoint: Checkpoint) -> Position:
+    return checkpoint.position
 
 
 class _Demand(msgspec.Struct, frozen=True):
@@ -192,3 +198,6 @@ class _Demand(msgspec.Struct, frozen=True):
         if self.max_staleness is not None:
             parts.append(f"at most {self.max_staleness} s old")
         return " and ".join(parts)
+
+
+_NONE = _Demand(0, None)

@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from deedlog.errors import Conflict, NotSupported
 from deedlog.reads.model import Key, RowType
 from deedlog.reads.port import (
@@ -18,7 +20,7 @@ from deedlog.reads.port import (
     Snapshot,
     Stored,
     Wanted,
-    refuse_while_building,
+    refuse_unready,
 )
 from deedlog.types import Position
 
@@ -28,7 +30,7 @@ Table = dict[Key, Stored]
 class _Generation:
     def __init__(self, projected: Projected, number: int) -> None:
         self.definition = projected.definition
-        self.checkpoint = Checkpoint(generation=number)
+        self.checkpoint = Checkpoint(generation=number, definition=projected.definition)
         self.tables: dict[str, Table] = {model.name: {} for model in projected.models}
 
 
@@ -50,7 +52,10 @@ class MemoryReadStore(ReadStore):
         live = self._live.get(projected.name)
         if live is None or live.definition != projected.definition:
             new = _Generation(projected, live.checkpoint.generation + 1 if live else 1)
-            new.checkpoint = Checkpoint(generation=new.checkpoint.generation, building_to=head if live else 0)
+            taken = {self._owner[model.name] for model in projected.models if model.name in self._owner}
+            for name in taken:
+                self._live.pop(name, None)
+            new.checkpoint = msgspec.structs.replace(new.checkpoint, building_to=head if taken else 0)
             self._adopt(projected, new)
         return self._live[projected.name].checkpoint
 
@@ -122,13 +127,17 @@ class _MemorySnapshot(Snapshot):
     async def __aenter__(self) -> "_MemorySnapshot":
         live = self._store._live
         self.checkpoints = {p.name: live[p.name].checkpoint for p in self._projections}
-        for name, checkpoint in self.checkpoints.items():
-            refuse_while_building(name, checkpoint)
+        for projected in self._projections:
+            refuse_unready(projected, self.checkpoints[projected.name])
         self._tables = {model: table for name in live for model, table in live[name].tables.items()}
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return None
+
+    async def get(self, model: RowType, key: Key) -> Any | None:
+        found = self._tables[model.name].get(key)
+        return None if found is None else copy.deepcopy(found.row)
 
     async def get_many(self, model: RowType, keys: Collection[Key]) -> dict[Key, Any]:
         table = self._tables[model.name]

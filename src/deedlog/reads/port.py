@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from deedlog.errors import Unavailable
+from deedlog.errors import Misuse, Unavailable
 from deedlog.reads.model import Key, RowType
 from deedlog.types import Position
 
@@ -18,6 +18,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     """How far a projection is. `events` counts what it consumed: equal to `position`, or something was skipped.
 
     `generation` numbers the builds of its tables. `building_to`: queries are refused until `position` reaches it.
+    `definition` is the digest of the declaration it was made for: another version of the app has another.
     """
 
     position: Position = 0
@@ -25,6 +26,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     generation: int = 1
     building_to: Position = 0
     updated_at: int | None = None
+    definition: str = ""
 
 
 class Projected(msgspec.Struct, frozen=True):
@@ -85,9 +87,17 @@ class Find(msgspec.Struct, frozen=True):
 
 
 class Snapshot(ABC):
-    """One consistent view: all reads see the same commit, and `checkpoints` are its checkpoints, by projection name."""
+    """One consistent view: all reads see the same commit, and `checkpoints` are its checkpoints, by projection name.
+
+    `head` is the log's head in the same commit, None where the log is kept elsewhere.
+    """
 
     checkpoints: Mapping[str, Checkpoint]
+    head: Position | None = None
+
+    @abstractmethod
+    async def get(self, model: RowType, key: Key) -> Any | None:
+        """The row of that key, or None."""
 
     @abstractmethod
     async def get_many(self, model: RowType, keys: Collection[Key]) -> dict[Key, Any]:
@@ -126,7 +136,7 @@ class ReadStore(ABC):
         """Makes the tables where there are none, and says how far they are.
 
         Where the definition has changed, new empty tables take the place of the old; queries are refused until they have
-        come to `head`.
+        come to `head`. A projection that held one of these tables under another name goes away.
         """
 
     @abstractmethod
@@ -154,10 +164,12 @@ class ReadStore(ABC):
         """A consistent view for one query. Raises Unavailable where a projection is being built."""
 
 
-def refuse_while_building(name: str, checkpoint: Checkpoint) -> None:
-    """Raises Unavailable while a projection has not come to where its predecessor was."""
+def refuse_unready(projected: Projected, checkpoint: Checkpoint) -> None:
+    """Raises Unavailable while a projection has not come to where its predecessor was, Misuse when it is another's."""
+    if checkpoint.definition != projected.definition:
+        raise Misuse(f"{projected.name} was built by another version of this app", fix="restart this process with that version")
     if checkpoint.position < checkpoint.building_to:
         raise Unavailable(
-            f"{name} is being built: event {checkpoint.position} of {checkpoint.building_to}",
+            f"{projected.name} is being built: event {checkpoint.position} of {checkpoint.building_to}",
             fix="its definition has changed; ask again when it is done",
         )

@@ -41,9 +41,9 @@ class Reader(Generic[T]):
     async def get(self, key: Key, default: D) -> T | D: ...
     async def get(self, key: Key, default: Any = _NONE) -> Any:
         """The row of that key, else `default`. Without a default: raises NotFound."""
-        found = await self._snapshot.get_many(self._model, (key,))
-        if key in found:
-            return found[key]
+        found = await self._snapshot.get(self._model, key)
+        if found is not None:
+            return found
         if default is not _NONE:
             return default
         raise NotFound(self._model.name, str(key))

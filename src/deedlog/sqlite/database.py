@@ -31,6 +31,7 @@ class Database:
         self.read_only = read_only
         if self.path in ("", ":memory:"):
             raise Misuse("a SQLite store needs a file", fix="use store='memory://' for a store without one")
+        self.commits = 0  # by the writers of this process; counted behind the file lock
         self.on_connect: list[Callable[[sqlite3.Connection], None]] = []
 
     def reader(self) -> sqlite3.Connection:
@@ -44,7 +45,7 @@ class Database:
         connection = self.reader() if self.read_only else self._connect()
         with translated(self.path):
             connection.execute(f"pragma synchronous = {durability}")
-        return Writer(connection, self.path, read_only=self.read_only)
+        return Writer(connection, self)
 
     def _connect(self) -> sqlite3.Connection:
         if self.read_only and not Path(self.path).exists():
@@ -72,11 +73,12 @@ class Database:
 class Writer:
     """A connection that writes, one transaction at a time, behind the file lock. Of a read-only database: one that only reads."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str, *, read_only: bool = False) -> None:
+    def __init__(self, connection: sqlite3.Connection, database: Database) -> None:
         self.connection = connection
-        self.path = path
-        self.read_only = read_only
-        self._lock = None if read_only else FileLock(f"{path}-lock")
+        self.path = database.path
+        self._database = database
+        self.read_only = database.read_only
+        self._lock = None if database.read_only else FileLock(f"{database.path}-lock")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -86,6 +88,7 @@ class Writer:
             try:
                 yield self.connection
                 self.connection.execute("commit")
+                self._database.commits += 1
             except BaseException:
                 if self.connection.in_transaction:
                     self.connection.execute("rollback")

@@ -24,10 +24,21 @@ create table if not exists deedlog_projections (
 """
 
 CHECKPOINT = """
-select position, events, generation, building_to, updated_at from deedlog_projections where name = ? and live = 1
+select position, events, generation, building_to, updated_at, definition
+from deedlog_projections where name = ? and live = 1
 """
+CHECKPOINT_AND_HEAD = """
+select position, events, generation, building_to, updated_at, definition,
+  (select seq from sqlite_sequence where name = 'deedlog_events')
+from deedlog_projections where name = ? and live = 1
+"""
+HAS_LOG = "select 1 from sqlite_schema where name = 'deedlog_events'"
 LIVE = "select generation, definition, tables from deedlog_projections where name = ? and live = 1"
-NEWEST = "select coalesce(max(generation), 0) from deedlog_projections where name = ?"
+NEWEST = "select coalesce(max(generation), 0) from deedlog_projections"
+HOLDERS = """
+select distinct name, generation, tables from deedlog_projections, json_each(tables) as held
+where held.value in (select value from json_each(?))
+"""
 DEAD = "select generation, tables from deedlog_projections where name = ? and live = 0"
 ADD = """
 insert into deedlog_projections (name, generation, live, position, events, building_to, updated_at, definition, tables)

@@ -19,7 +19,7 @@ from deedlog.reads.port import (
     Snapshot,
     Stored,
     Wanted,
-    refuse_while_building,
+    refuse_unready,
 )
 from deedlog.reads.sqlite import statements as sql
 from deedlog.reads.sqlite.columns import RowCodec, dumper, register
@@ -53,6 +53,8 @@ class SqliteReadStore(ReadStore):
         self._opened = True
         if not self._database.read_only:
             await self._write(lambda connection: connection.execute(sql.SCHEMA))
+        with translated(self._database.path):
+            self.has_log = self._writer.connection.execute(sql.HAS_LOG).fetchone() is not None
 
     async def close(self) -> None:
         if self._opened:
@@ -94,14 +96,16 @@ class SqliteReadStore(ReadStore):
     def _prepare(self, connection: sqlite3.Connection, projected: Projected, head: Position) -> Checkpoint:
         live = connection.execute(sql.LIVE, (projected.name,)).fetchone()
         if live is None or live[1] != projected.definition:
-            generation = self._create(connection, projected, live=True, building_to=head if live else 0)
-            if live is not None:
-                self._drop(connection, projected.name, live[0], live[2], views=True)
+            tables = json.dumps([model.table for model in projected.models])
+            before = connection.execute(sql.HOLDERS, (tables,)).fetchall()
+            generation = self._create(connection, projected, live=True, building_to=head if before else 0)
+            for name, old, held in before:
+                self._drop(connection, name, old, held, views=True)
             self._show(connection, projected, generation)
         return self._checkpoint(connection, projected.name)
 
     def _create(self, connection: sqlite3.Connection, projected: Projected, *, live: bool, building_to: int) -> int:
-        (newest,) = connection.execute(sql.NEWEST, (projected.name,)).fetchone()
+        (newest,) = connection.execute(sql.NEWEST).fetchone()
         generation = int(newest) + 1
         _run(connection, (s for model in projected.models for s in sql.create(model, generation)))
         tables = json.dumps([model.table for model in projected.models])
@@ -129,12 +133,12 @@ class SqliteReadStore(ReadStore):
         return Checkpoint(*row)
 
     async def checkpoint(self, name: str) -> Checkpoint | None:
-        connection = await self._pool.take()
+        lease = await self._pool.take()
         try:
             with translated(self._database.path):
-                row = connection.execute(sql.CHECKPOINT, (name,)).fetchone()
+                row = lease.connection.execute(sql.CHECKPOINT, (name,)).fetchone()
         finally:
-            self._pool.give(connection)
+            self._pool.give(lease)
         return Checkpoint(*row) if row else None
 
     async def load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
@@ -193,13 +197,16 @@ class SqliteReadStore(ReadStore):
         def begin(connection: sqlite3.Connection) -> Checkpoint:
             for generation, tables in connection.execute(sql.DEAD, (projected.name,)).fetchall():
                 self._drop(connection, projected.name, generation, tables)
-            return Checkpoint(generation=self._create(connection, projected, live=False, building_to=0))
+            generation = self._create(connection, projected, live=False, building_to=0)
+            return Checkpoint(generation=generation, definition=projected.definition)
 
         return await self._write(begin)
 
     async def switch(self, projected: Projected, built: Checkpoint) -> None:
         def switch(connection: sqlite3.Connection) -> None:
-            generation, _, tables = connection.execute(sql.LIVE, (projected.name,)).fetchone()
+            generation, definition, tables = connection.execute(sql.LIVE, (projected.name,)).fetchone()
+            if definition != projected.definition:
+                raise Misuse(f"{projected.name} belongs to another version of this app by now", fix="restart with it")
             (position,) = connection.execute(sql.POSITION, (projected.name,)).fetchone()
             if position > built.position:
                 raise Conflict(f"{projected.name}: the live build is ahead of the new one", fix="fold the rest, then switch")
@@ -211,57 +218,73 @@ class SqliteReadStore(ReadStore):
         await self._write(switch)
 
     def snapshot(self, projections: Collection[Projected]) -> "_SqliteSnapshot":
-        return _SqliteSnapshot(self, self._pool, self._database.path, projections)
+        return _SqliteSnapshot(self, self._pool, self._database.path, projections, has_log=self.has_log)
 
 
 class _SqliteSnapshot(Snapshot):
     """A read transaction. Reads by key run on the event loop (microseconds), all others on a thread."""
 
-    def __init__(self, store: SqliteReadStore, pool: ReaderPool, path: str, projections: Collection[Projected]) -> None:
+    def __init__(
+        self, store: SqliteReadStore, pool: ReaderPool, path: str, projections: Collection[Projected], *, has_log: bool
+    ) -> None:
+        self._statement = sql.CHECKPOINT_AND_HEAD if has_log else sql.CHECKPOINT
         self._store = store
         self._pool = pool
         self._path = path
         self._projections = projections
+        self.checkpoints: dict[str, Checkpoint] = {}
+        self._generations: dict[str, int] = {}
 
     async def __aenter__(self) -> "_SqliteSnapshot":
-        self._connection = await self._pool.take()
         try:
-            with translated(self._path):
-                self._begin()
+            self._lease = self._pool.take_now() or await self._pool.take()
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error
+        self._connection = self._lease.connection
+        try:
+            for projected in self._projections:
+                self._see(projected)
         except BaseException:
-            self._end()
+            self._pool.give(self._lease)
             raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._end()
+        self._pool.give(self._lease)
 
-    def _begin(self) -> None:
-        self._connection.execute("begin")
-        self.checkpoints = {}
-        self._generations: dict[str, int] = {}
-        for projected in self._projections:
-            row = self._connection.execute(sql.CHECKPOINT, (projected.name,)).fetchone()
-            if row is None:
-                raise Misuse(f"projection {projected.name} was never prepared", fix="start the app first")
-            checkpoint = self.checkpoints[projected.name] = Checkpoint(*row)
-            refuse_while_building(projected.name, checkpoint)
-            for model in projected.models:
-                self._generations[model.name] = checkpoint.generation
+    def _see(self, projected: Projected) -> None:
+        memo = self._lease.memo
+        seen = memo.get(projected.name)
+        if seen is None:
+            seen = memo[projected.name] = self._read_checkpoint(projected.name)
+        checkpoint, self.head = seen
+        self.checkpoints[projected.name] = checkpoint
+        if checkpoint.building_to or checkpoint.definition != projected.definition:
+            refuse_unready(projected, checkpoint)
+        for model in projected.models:
+            self._generations[model.name] = checkpoint.generation
 
-    def _end(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("rollback")
-        self._pool.give(self._connection)
+    def _read_checkpoint(self, name: str) -> tuple[Checkpoint, Position | None]:
+        try:
+            row = self._connection.execute(self._statement, (name,)).fetchone()
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error
+        if row is None:
+            raise Misuse(f"projection {name} was never prepared", fix="start the app first")
+        return Checkpoint(*row[:6]), (row[6] or 0) if len(row) > 6 else None
+
+    async def get(self, model: RowType, key: Key) -> Any | None:
+        codec = self._store.codec(model)
+        statement = sql.select_by_key(model, self._generations[model.name])
+        try:
+            values = self._connection.execute(statement, (codec.dump_key(key),)).fetchone()
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error
+        return None if values is None else codec.load(values)
 
     async def get_many(self, model: RowType, keys: Collection[Key]) -> dict[Key, Any]:
         codec, generation = self._store.codec(model), self._generations[model.name]
         with translated(self._path):
-            if len(keys) == 1:
-                (key,) = keys
-                statement = sql.select_by_key(model, generation)
-                values = self._connection.execute(statement, (codec.dump_key(key),)).fetchone()
-                return {} if values is None else {key: codec.load(values)}
             statement = sql.select_by_keys(model, generation, model.key)
             dumped = json.dumps([codec.dump_key(key) for key in keys])
             rows = [codec.load(values) for values in self._connection.execute(statement, (dumped,))]
@@ -284,9 +307,14 @@ class _SqliteSnapshot(Snapshot):
 
     async def sql(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any]) -> list[dict[str, Any]]:
         def run() -> list[dict[str, Any]]:
-            cursor = self._rows(statement, parameters)
-            names = [column[0] for column in cursor.description or ()]
-            return [dict(zip(names, values, strict=True)) for values in cursor]
+            try:
+                cursor = self._rows(statement, parameters)
+                names = [column[0] for column in cursor.description or ()]
+                return [dict(zip(names, values, strict=True)) for values in cursor]
+            except (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.Warning) as error:
+                if getattr(error, "sqlite_errorname", "") in ("SQLITE_BUSY", "SQLITE_INTERRUPT"):
+                    raise
+                raise Misuse(f"SQL: {error}", fix="one SELECT; read models are views of their snake-case names") from error
 
         return await self._on_thread(run)
 

@@ -1,0 +1,250 @@
+"""Queries: read your writes, freshness, refusals, SQL, several models in one snapshot."""
+
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from deedlog import App, InvalidMessage, Misuse, NotFound, NotSupported, Query, Reader, Sql, Stale, UnknownMessage
+from deedlog.consistency.token import positions_in, token_of
+from tests.faults.bank import Balance, Deposit, GetBalance, Open, OwnerTotal, Rename, bank_app
+
+ONE = Decimal(1)
+
+
+class Summary(msgspec.Struct):
+    owner: str
+    accounts: int
+
+
+class BySql(Query[list[Summary]]):
+    pass
+
+
+class Both(Query[tuple[Balance, Decimal]]):
+    account: str
+
+
+class Bad(Query[list[Any]]):
+    statement: str
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> App:
+    return with_queries(bank_app("memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'bank.db'}"))
+
+
+@pytest.fixture
+def sql_app(tmp_path: Path) -> App:
+    return with_queries(bank_app(f"sqlite:///{tmp_path / 'bank.db'}"))
+
+
+def with_queries(app: App) -> App:
+    @app.query(reads=[Balance])
+    async def by_sql(query: BySql, sql: Sql) -> list[Summary]:
+        return await sql.all("select owner, count(*) as accounts from balance group by owner order by owner", into=Summary)
+
+    @app.query
+    async def both(query: Both, balances: Reader[Balance], totals: Reader[OwnerTotal]) -> tuple[Balance, Decimal]:
+        return await balances.get(query.account), (await totals.get("everybody")).total
+
+    @app.query
+    async def bad(query: Bad, sql: Sql) -> list[Any]:
+        return await sql.all(query.statement)
+
+    return app
+
+
+async def test_a_query_with_the_token_of_a_write_sees_that_write(app: App) -> None:
+    async with app:
+        for number in range(50):
+            receipt = await app.execute(Open(f"a{number}", "Ann"))
+            answer = await app.ask(GetBalance(f"a{number}"), after=receipt.token)
+            assert answer.value.owner == "Ann"
+            assert answer.freshness.position >= receipt.position
+
+
+async def test_many_readers_of_their_own_writes(app: App) -> None:
+    async def write_and_read(number: int) -> None:
+        receipt = await app.execute(Open(f"a{number}", "Ann"))
+        receipt = await app.execute(Deposit(f"a{number}", ONE))
+        assert (await app.ask(GetBalance(f"a{number}"), after=receipt.token)).value.balance == ONE
+
+    async with app:
+        await asyncio.gather(*(write_and_read(number) for number in range(200)))
+
+
+async def test_an_answer_that_can_not_be_fresh_enough_in_time_is_stale(app: App) -> None:
+    await app.start(projections=False)
+    receipt = await app.execute(Open("a", "Ann"))
+    with pytest.raises(Stale) as caught:
+        await app.ask(GetBalance("a"), after=receipt.token, timeout=0.05)
+    assert caught.value.reached == 0
+    assert caught.value.waited >= 0.05
+    await app.stop()
+
+
+async def test_without_a_demand_an_old_answer_says_how_old_it_is(app: App) -> None:
+    await app.start(projections=False)
+    await app.execute(Open("a", "Ann"))
+    await app.catch_up()
+    await app.execute(Deposit("a", ONE))
+    await app.execute(Deposit("a", ONE))
+    fresh = (await app.ask(GetBalance("a"))).freshness
+    assert (fresh.position, fresh.head, fresh.behind_events) == (1, 3, 2)
+    assert fresh.behind_seconds > 0
+    assert fresh.updated_at is not None
+    await app.stop()
+
+
+async def test_a_demand_on_age_is_met_or_stale(app: App) -> None:
+    await app.start(projections=False)
+    await app.execute(Open("a", "Ann"))
+    await app.catch_up()
+    assert (await app.ask(GetBalance("a"), max_staleness=0.0)).freshness.behind_seconds == 0
+    await app.execute(Deposit("a", ONE))
+    with pytest.raises(Stale, match=r"at most 0\.0 s old"):
+        await app.ask(GetBalance("a"), max_staleness=0.0, timeout=0.01)
+    await app.stop()
+
+
+@pytest.mark.parametrize("token", ["", "x", "d1.", "d1.a.b", "d1.a.-1", "d1.a.1.2", "d1.a.²", "d1.a." + "9" * 99])
+async def test_a_text_that_is_no_token_is_refused(app: App, token: str) -> None:
+    async with app:
+        with pytest.raises(InvalidMessage, match="token"):
+            await app.ask(GetBalance("a"), after=token)
+
+
+async def test_a_token_of_another_store_is_refused(app: App) -> None:
+    async with app:
+        with pytest.raises(InvalidMessage, match="another store"):
+            await app.ask(GetBalance("a"), after=token_of("elsewhere", 1))
+
+
+def test_a_token_is_store_and_position() -> None:
+    assert positions_in(token_of("abc", 7)) == {"abc": 7}
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+async def test_a_negative_age_is_refused(app: App, seconds: float) -> None:
+    async with app:
+        with pytest.raises(InvalidMessage, match="max_staleness"):
+            await app.ask(GetBalance("a"), max_staleness=seconds)
+
+
+async def test_a_row_that_is_not_there_is_not_found(app: App) -> None:
+    async with app:
+        with pytest.raises(NotFound, match="no Balance with key 'zz'"):
+            await app.ask(GetBalance("zz"))
+
+
+async def test_a_query_that_nobody_answers_is_refused(app: App) -> None:
+    class Nobody(Query[int]):
+        pass
+
+    async with app:
+        with pytest.raises(UnknownMessage, match="Nobody"):
+            await app.ask(Nobody())
+
+
+async def test_sql_reads_the_view_of_a_model(sql_app: App) -> None:
+    async with sql_app as app:
+        await app.execute(Open("a", "Ann"))
+        receipt = await app.execute(Open("b", "Ann"))
+        assert (await app.ask(BySql(), after=receipt.token)).value == [Summary("Ann", 2)]
+
+
+async def test_sql_without_a_sql_store_is_not_supported() -> None:
+    async with with_queries(bank_app("memory://")) as app:
+        with pytest.raises(NotSupported):
+            await app.ask(BySql())
+
+
+@pytest.mark.parametrize("statement", ["select nothing", "delete from balance__g1", "drop view balance", "select 1; select 2"])
+async def test_sql_that_is_wrong_or_writes_is_refused(sql_app: App, statement: str) -> None:
+    async with sql_app as app:
+        with pytest.raises(Misuse, match="SQL"):
+            await app.ask(Bad(statement))
+        assert (await app.ask(Bad("select count(*) as n from balance"))).value == [{"n": 0}]
+
+
+async def test_rows_of_two_models_are_of_one_moment(app: App) -> None:
+    """A lookup puts two models under one checkpoint: what one says is never ahead of the other."""
+
+    async def deposit() -> None:
+        for _ in range(200):
+            await app.execute(Deposit("a", ONE))
+
+    async with app:
+        await app.execute(Open("a", "Ann"))
+        first = await app.execute(Deposit("a", ONE))
+        await app.ask(Both("a"), after=first.token)
+        writing = asyncio.create_task(deposit())
+        while not writing.done():
+            balance, total = (await app.ask(Both("a"))).value
+            assert balance.balance == total
+            await asyncio.sleep(0)
+        await writing
+
+
+async def test_a_renamed_owner_reaches_each_row(app: App) -> None:
+    async with app:
+        await app.execute(Open("a", "Ann"))
+        receipt = await app.execute(Rename("a", "Bob"))
+        assert (await app.ask(GetBalance("a"), after=receipt.token)).value.owner == "Bob"
+
+
+async def test_a_worker_of_another_process_serves_the_wait(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bank.db'}"
+    commands, worker = bank_app(url), bank_app(url)
+    await commands.start(projections=False)
+    await worker.start()
+    for number in range(20):
+        receipt = await commands.execute(Open(f"a{number}", "Ann"))
+        assert (await commands.ask(GetBalance(f"a{number}"), after=receipt.token)).value.owner == "Ann"
+    await worker.stop()
+    await commands.stop()
+
+
+async def test_a_changed_definition_is_built_before_it_answers(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bank.db'}"
+    async with bank_app(url) as app:
+        await app.execute(Open("a", "Ann"))
+        await app.catch_up()
+    changed = App("bank", store=url)
+    changed.include(bank_with_more_columns())
+    async with changed:
+        await changed.catch_up()
+        rows = await changed.ask(Rows())
+        assert rows.value == [("a", "Ann", 7)]
+
+
+class Rows(Query[list[tuple[str, str, int]]]):
+    pass
+
+
+def bank_with_more_columns() -> Any:
+    from deedlog import Module, ReadModel, starts
+    from tests.faults.bank import Opened
+
+    module = Module()
+
+    @module.read_model(key="account", table="balance", indexes=["owner"])
+    class Balance(ReadModel):
+        account: str
+        owner: str
+        luck: int
+
+        @starts
+        @classmethod
+        def opened(cls, event: Opened) -> "Balance":
+            return cls(event.account, event.owner, 7)
+
+    @module.query
+    async def rows(query: Rows, balances: Reader[Balance]) -> list[tuple[str, str, int]]:
+        return [(row.account, row.owner, row.luck) for row in (await balances.find()).rows]
+
+    return module
