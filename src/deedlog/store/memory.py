@@ -2,6 +2,7 @@
 
 import bisect
 from collections.abc import Collection, Sequence
+from itertools import islice
 
 from deedlog.ids import new_id
 from deedlog.messages.envelope import RecordedEvent, to_micros
@@ -66,13 +67,12 @@ class MemoryEventStore(EventStore):
     ) -> Sequence[RecordedEvent]:
         if not categories and not names:
             return self._log[after : after + limit]
-        found: list[RecordedEvent] = []
-        for recorded in self._log[after:]:
-            if (not categories or recorded.category in categories) and (not names or recorded.name in names):
-                found.append(recorded)
-                if len(found) == limit:
-                    break
-        return found
+        matching = (
+            recorded
+            for recorded in islice(self._log, after, None)
+            if (not categories or recorded.category in categories) and (not names or recorded.name in names)
+        )
+        return list(islice(matching, limit))
 
     async def head(self) -> Position:
         return len(self._log)

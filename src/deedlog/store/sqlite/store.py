@@ -31,6 +31,7 @@ from deedlog.store.sqlite import statements as sql
 from deedlog.types import Clock, Position, StreamName, Version
 
 POLL_SECONDS = 0.02
+_REFUSED = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError, UnicodeEncodeError)
 LAST_CHARACTER = "\U0010ffff"
 
 
@@ -81,7 +82,7 @@ class SqliteEventStore(EventStore):
         """One transaction for the batch. Where SQLite refuses a value, each submission alone, so that one caller fails."""
         try:
             return self._commit(batch)
-        except (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError) as error:
+        except _REFUSED as error:
             if len(batch) == 1:
                 return [Misuse(f"SQLite can't store this append: {error}")]
             return [outcome for submission in batch for outcome in self._write([submission])]
@@ -172,7 +173,9 @@ def ensure_schema(writer: Writer) -> str:
         with writer.transaction() as connection:
             if connection.execute(sql.HAS_SCHEMA).fetchone() is None:
                 if writer.read_only:
-                    raise Misuse(f"{writer.path}: there is no event store in it", fix="check the address, or run `deedlog db init`")
+                    raise Misuse(
+                        f"{writer.path}: there is no event store in it", fix="check the address, or run `deedlog db init`"
+                    )
                 for statement in sql.SCHEMA:
                     connection.execute(statement)
                 connection.execute(sql.WRITE_STORE, (new_id()[-8:], sql.SCHEMA_VERSION))

@@ -1,0 +1,23 @@
+"""The suites that every adapter passes. An adapter's test file is a subclass and a factory:
+
+    class TestMyEventStore(EventStoreContract):
+        capabilities = frozenset({"reopen"})
+
+        async def make_store(self, folder, clock, max_waiting):
+            return MyEventStore(folder / "events", clock, max_waiting=max_waiting)
+
+The tests are plain `async def` methods: pytest's plug-in of anyio or asyncio runs them, in its auto mode or with
+`pytestmark = pytest.mark.anyio` (or `.asyncio`) in the file. They use pytest's own `tmp_path` and no other fixture.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{name}" for name in ("event_store", "appending", "reading", "read_store", "rows", "builds", "checkpoint"))
+)
+
+from deedlog.testing.contracts.checkpoint import CheckpointContract  # noqa: E402  # asserts are rewritten at import
+from deedlog.testing.contracts.event_store import EventStoreContract  # noqa: E402
+from deedlog.testing.contracts.read_store import ReadStoreContract  # noqa: E402
+
+__all__ = ["CheckpointContract", "EventStoreContract", "ReadStoreContract"]
