@@ -59,15 +59,21 @@ class Database:
                 check_same_thread=False,
                 cached_statements=512,
             )
-            (mode,) = connection.execute(f"pragma journal_mode{'' if self.read_only else ' = wal'}").fetchone()
-            if mode != "wal" and not self.read_only:
+            try:
+                self._set_up(connection)
+            except BaseException:
                 connection.close()
-                raise Misuse(f"{self.path}: this file system allows no WAL (mode {mode})", fix="use a local disk")
-            connection.execute(f"pragma cache_size = -{READ_CACHE_KIB}")
-            connection.execute("pragma foreign_keys = on")
+                raise
+        return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        (mode,) = connection.execute(f"pragma journal_mode{'' if self.read_only else ' = wal'}").fetchone()
+        if mode != "wal" and not self.read_only:
+            raise Misuse(f"{self.path}: this file system allows no WAL (mode {mode})", fix="use a local disk")
+        connection.execute(f"pragma cache_size = -{READ_CACHE_KIB}")
+        connection.execute("pragma foreign_keys = on")
         for hook in self.on_connect:
             hook(connection)
-        return connection
 
 
 class Writer:
