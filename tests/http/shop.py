@@ -1,10 +1,14 @@
 """A small shop for the HTTP tests: one aggregate, one handler, one read model, queries of several shapes."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
+import httpx2
 from msgspec import Meta, Struct
+from starlette.types import ASGIApp
 
 from deedlog import (
     Aggregate,
@@ -136,6 +140,7 @@ class Fail(Query[int], frozen=True):
 
 
 shop = Module()
+shop.event(Noted)
 shop.aggregate(key="product_id")(Product)
 shop.read_model(key="product_id", indexes=["name"])(ProductView)
 
@@ -188,3 +193,16 @@ def open_shop(store: str = "memory://", *modules: Module) -> App:
 
 
 LAMP = {"product_id": "lamp-1", "name": "Lamp", "price": "19.90"}
+JSON = {"content-type": "application/json"}
+
+
+@asynccontextmanager
+async def client_of(served: ASGIApp, app: App, *, projections: bool = True) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of `served`, in this event loop, while `app` runs; like a browser it keeps cookies."""
+    await app.start(projections=projections)
+    try:
+        transport = httpx2.ASGITransport(served)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://shop.test") as client:
+            yield client
+    finally:
+        await app.stop()

@@ -5,7 +5,7 @@ from typing import Any
 
 from deedlog.app import MAX_ID
 
-_TOKEN_TEXT = {"type": "string", "pattern": r"^d1\.[A-Za-z0-9_\-]+$"}
+_TOKEN_TEXT = {"type": "string", "pattern": r"^d1\.[A-Za-z0-9_.~\-]+$"}
 _ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": "^[!-~]+$"}
 _SECONDS = {"type": "number", "minimum": 0}
 _COUNT = {"type": "integer", "minimum": 0}

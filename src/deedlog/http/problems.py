@@ -121,7 +121,8 @@ def _known(error: DeedlogError) -> tuple[int, str] | None:
 
 def _unreadable(error: InvalidMessage) -> bool:
     cause = error.__cause__
-    return isinstance(cause, msgspec.DecodeError | UnicodeDecodeError) and not isinstance(cause, msgspec.ValidationError)
+    malformed = isinstance(cause, msgspec.DecodeError | UnicodeDecodeError | RecursionError)
+    return error.path == "$" and malformed and not isinstance(cause, msgspec.ValidationError)
 
 
 def _declared(error: DeedlogError, status: int, title: str) -> Problem:
