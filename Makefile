@@ -34,8 +34,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP) ## Run the shop once, start to end (DATA=folder keeps its database there)
-	@$(PY) -m examples.shop.demo $(if $(DATA),--data "$(DATA)")
+demo: $(STAMP) ## Run the shop's trial, start to end (DATA=file takes a Chinook SQLite file, ARGS="--keep folder" goes to it)
+	@$(PY) -m examples.shop.demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 test: $(STAMP) ## Run the tests (ARGS="-k floors -x" goes to pytest)
 	@$(PY) -m pytest $(ARGS)
