@@ -93,11 +93,10 @@ class Handler:
             )
 
     def keys(self, event: Any) -> Sequence[Key]:
-        """The keys (or values of the `where` column) that `event` concerns, each once."""
+        """The keys (or values of the `where` column) that `event` concerns, each once. No row has the value None."""
         found = self.keys_of(event)
-        if isinstance(found, list | tuple | set | frozenset | Iterator):
-            return tuple(dict.fromkeys(found))
-        return (found,)
+        keys = tuple(dict.fromkeys(found)) if isinstance(found, list | tuple | set | frozenset | Iterator) else (found,)
+        return keys if self.column is None else tuple(key for key in keys if key is not None)
 
 
 class KeyedFold:

@@ -123,9 +123,10 @@ class Runner:
         try:
             await self._write(page, await self._fold(page, before), before)
         except FoldFailed as error:
-            good = [recorded for recorded in page if recorded.position < error.recorded.position]
-            if good:
-                await self._write(good, await self._fold(good, before), before)
+            last = error.recorded.position - 1
+            while self.checkpoint.position < last:  # raises for one before, where the read store refuses that one's rows
+                self._page = last - self.checkpoint.position
+                await self.advance(self.checkpoint)
             raise
         except Misuse as error:  # the read store refused a value: find out whose
             if len(page) == 1:

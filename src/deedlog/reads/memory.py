@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
+from itertools import count
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
-from deedlog.errors import Conflict, NotSupported
+from deedlog.errors import Conflict, Misuse, NotSupported
 from deedlog.reads.model import Key, RowType
 from deedlog.reads.port import (
     Changes,
@@ -41,6 +42,7 @@ class MemoryReadStore(ReadStore):
         self._live: dict[str, _Generation] = {}
         self._building: dict[str, _Generation] = {}
         self._owner: dict[str, str] = {}
+        self._numbers = count(1)
 
     async def open(self) -> None:
         return
@@ -51,7 +53,7 @@ class MemoryReadStore(ReadStore):
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
         live = self._live.get(projected.name)
         if live is None or live.definition != projected.definition:
-            new = _Generation(projected, live.checkpoint.generation + 1 if live else 1)
+            new = _Generation(projected, next(self._numbers))
             taken = {self._owner[model.name] for model in projected.models if model.name in self._owner}
             for name in taken:
                 self._live.pop(name, None)
@@ -81,8 +83,7 @@ class MemoryReadStore(ReadStore):
         for name, keys in wanted.keys.items():
             found[name].update({key: tables[name][key] for key in keys if key in tables[name]})
         for (name, column), values in wanted.where.items():
-            matching = {key: stored for key, stored in tables[name].items() if getattr(stored.row, column) in values}
-            found[name].update(matching)
+            found[name].update(_with(tables[name], column, set(values) - {None}))
         return {name: [copy.deepcopy(stored) for stored in rows.values()] for name, rows in found.items()}
 
     async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
@@ -99,14 +100,18 @@ class MemoryReadStore(ReadStore):
         generation.checkpoint = after
 
     async def begin_rebuild(self, projected: Projected) -> Checkpoint:
-        number = self._live[projected.name].checkpoint.generation + 1
-        self._building[projected.name] = _Generation(projected, number)
+        self._building[projected.name] = _Generation(projected, next(self._numbers))
         return self._building[projected.name].checkpoint
 
     async def switch(self, projected: Projected, built: Checkpoint) -> None:
-        live = self._live[projected.name]
+        live = self._live.get(projected.name)
+        if live is None or live.definition != projected.definition:
+            raise Misuse(f"{projected.name} belongs to another version of this app by now", fix="restart with it")
         if live.checkpoint.position > built.position:
             raise Conflict(f"{projected.name}: the live build is ahead of the new one", fix="fold the rest, then switch")
+        building = self._building.get(projected.name)
+        if building is None or building.checkpoint != built:
+            raise Conflict(f"{projected.name}: another rebuild replaced this one", fix="start it again")
         self._adopt(projected, self._building.pop(projected.name))
 
     def snapshot(self, projections: Collection[Projected]) -> "_MemorySnapshot":
@@ -126,6 +131,9 @@ class _MemorySnapshot(Snapshot):
 
     async def __aenter__(self) -> "_MemorySnapshot":
         live = self._store._live
+        for projected in self._projections:
+            if projected.name not in live:
+                raise Misuse(f"projection {projected.name} was never prepared", fix="start the app first")
         self.checkpoints = {p.name: live[p.name].checkpoint for p in self._projections}
         for projected in self._projections:
             refuse_unready(projected, self.checkpoints[projected.name])
@@ -165,6 +173,10 @@ class _MemorySnapshot(Snapshot):
 
     async def sql(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any]) -> list[dict[str, Any]]:
         raise NotSupported("the memory read store has no SQL", fix="use a SQLite store, or a Reader")
+
+
+def _with(table: Table, column: str, values: Collection[Any]) -> Table:
+    return {key: stored for key, stored in table.items() if getattr(stored.row, column) in values}
 
 
 def _sortable(value: Any) -> tuple[bool, Any]:

@@ -1,6 +1,7 @@
 """The SQL of read models on SQLite: fixed statements by name, and those made from a model's shape."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -50,7 +51,7 @@ where name = ? and generation = ? and position = ?
 """
 POSITION = "select position from deedlog_projections where name = ? and live = 1"
 RETIRE = "delete from deedlog_projections where name = ? and generation = ?"
-PROMOTE = "update deedlog_projections set live = 1 where name = ? and generation = ?"
+PROMOTE = "update deedlog_projections set live = 1 where name = ? and generation = ? and position = ?"
 
 
 def quoted(name: str) -> str:
@@ -125,10 +126,10 @@ def select_by_key(model: RowType, generation: int) -> str:
     return f"{select(model, generation)} where {quoted(model.key)} = ?"
 
 
-@lru_cache(maxsize=1024)
-def select_by_keys(model: RowType, generation: int, column: str) -> str:
-    """Rows whose `column` is in a JSON array."""
-    return f"{select(model, generation)} where {quoted(column)} in (select value from json_each(?))"
+def select_in(model: RowType, generation: int, column: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Statement and parameters of the rows whose `column` is one of `values`."""
+    parameters: list[Any] = []
+    return f"{select(model, generation)} where {_in(quoted(column), values, parameters)}", parameters
 
 
 @lru_cache(maxsize=1024)
@@ -190,12 +191,9 @@ def _condition(model: RowType, condition: Condition, parameters: list[Any]) -> s
         case "null":
             return f"{column} is {'' if value else 'not '}null"
         case "in":
-            parameters.extend(value if dump is None else (dump(item) for item in value))
-            tests = " or ".join([f"{column} = ?"] * len(value))
-            return f"({tests})" if tests else "false"
+            return _in(column, value if dump is None else [dump(item) for item in value], parameters)
         case "prefix":
-            parameters.extend((value, f"{value}\U0010ffff"))
-            return f"({column} >= ? and {column} < ?)" if value else _take_two(parameters)
+            return _begins(column, value, parameters)
         case "contains":
             parameters.append(value)
             return f"instr({column}, ?) > 0"
@@ -204,10 +202,38 @@ def _condition(model: RowType, condition: Condition, parameters: list[Any]) -> s
             return f"{column} {_SYMBOLS[operator]} ?"
 
 
-def _take_two(parameters: list[Any]) -> str:
-    """Every text starts with the empty one."""
-    del parameters[-2:]
-    return "true"
+def _in(column: str, values: Sequence[Any], parameters: list[Any]) -> str:
+    """One JSON array for all values, however many, save for those that SQLite's JSON would change."""
+    plain: list[Any] = []
+    odd: list[Any] = []
+    for value in values:
+        (odd if _is_odd_in_json(value) else plain).append(value)
+    tests = []
+    if plain:
+        tests.append(f"{column} in (select value from json_each(?))")
+        parameters.append(json.dumps(plain))
+    if odd:
+        tests.append(f"{column} in ({', '.join('?' * len(odd))})")
+        parameters.extend(odd)
+    return f"({' or '.join(tests)})" if tests else "false"
+
+
+def _is_odd_in_json(value: Any) -> bool:
+    """SQLite ends a JSON text at a NUL, and older ones round numbers."""
+    return isinstance(value, float) or (isinstance(value, str) and "\0" in value)
+
+
+def _begins(column: str, prefix: str, parameters: list[Any]) -> str:
+    """Texts from `prefix` on, and before the first text that is greater than all that start with it."""
+    if not prefix:
+        return "true"
+    parameters.append(prefix)
+    shorter = prefix.rstrip("\U0010ffff")
+    if not shorter:
+        return f"{column} >= ?"
+    following = ord(shorter[-1]) + 1
+    parameters.append(shorter[:-1] + chr(0xE000 if following == 0xD800 else following))  # between the two are no characters
+    return f"({column} >= ? and {column} < ?)"
 
 
 def _past(model: RowType, orders: tuple[Order, ...], after: tuple[Any, ...], parameters: list[Any]) -> str:

@@ -162,8 +162,7 @@ class SqliteReadStore(ReadStore):
 
     def _rows(self, model: RowType, generation: int, column: str, values: list[Any]) -> Iterator[tuple[Key, Stored]]:
         codec, width = self.codec(model), self.codec(model).width
-        statement = sql.select_by_keys(model, generation, column)
-        for values_read in self._writer.connection.execute(statement, (json.dumps(values),)):
+        for values_read in self._writer.connection.execute(*sql.select_in(model, generation, column, values)):
             row = codec.load(values_read)
             yield model.key_of(row), Stored(row, values_read[width], values_read[width + 1])
 
@@ -185,34 +184,40 @@ class SqliteReadStore(ReadStore):
         if moved.rowcount != 1:
             raise Conflict(f"{projected.name} was moved by another worker", fix="read its checkpoint again")
         for model in projected.models:
-            codec = self.codec(model)
-            if upserts := changes.upserts.get(model.name):
-                rows = [(*codec.dump(s.row), s.position, s.updated_at) for s in upserts]
-                connection.executemany(sql.upsert(model, before.generation), rows)
-            if deletes := changes.deletes.get(model.name):
-                keys = [(codec.dump_key(key),) for key in deletes]
-                connection.executemany(sql.delete(model, before.generation), keys)
+            try:
+                self._change(connection, model, before.generation, changes)
+            except (AttributeError, TypeError, ValueError, OverflowError) as error:
+                raise Misuse(f"a row of {model.name} can't be stored: {error}", fix="give each field its type") from error
+
+    def _change(self, connection: sqlite3.Connection, model: RowType, generation: int, changes: Changes) -> None:
+        codec = self.codec(model)
+        if upserts := changes.upserts.get(model.name):
+            rows = [(*codec.dump(s.row), s.position, s.updated_at) for s in upserts]
+            connection.executemany(sql.upsert(model, generation), rows)
+        if deletes := changes.deletes.get(model.name):
+            connection.executemany(sql.delete(model, generation), [(codec.dump_key(key),) for key in deletes])
 
     async def begin_rebuild(self, projected: Projected) -> Checkpoint:
         def begin(connection: sqlite3.Connection) -> Checkpoint:
-            for generation, tables in connection.execute(sql.DEAD, (projected.name,)).fetchall():
-                self._drop(connection, projected.name, generation, tables)
+            dead = connection.execute(sql.DEAD, (projected.name,)).fetchall()
             generation = self._create(connection, projected, live=False, building_to=0)
+            for old, tables in dead:  # after the new one has its number: a number is never given twice
+                self._drop(connection, projected.name, old, tables)
             return Checkpoint(generation=generation, definition=projected.definition)
 
         return await self._write(begin)
 
     async def switch(self, projected: Projected, built: Checkpoint) -> None:
         def switch(connection: sqlite3.Connection) -> None:
-            generation, definition, tables = connection.execute(sql.LIVE, (projected.name,)).fetchone()
-            if definition != projected.definition:
+            live = connection.execute(sql.LIVE, (projected.name,)).fetchone()
+            if live is None or live[1] != projected.definition:
                 raise Misuse(f"{projected.name} belongs to another version of this app by now", fix="restart with it")
             (position,) = connection.execute(sql.POSITION, (projected.name,)).fetchone()
             if position > built.position:
                 raise Conflict(f"{projected.name}: the live build is ahead of the new one", fix="fold the rest, then switch")
             self._show(connection, projected, built.generation)
-            self._drop(connection, projected.name, generation, tables)
-            if connection.execute(sql.PROMOTE, (projected.name, built.generation)).rowcount != 1:
+            self._drop(connection, projected.name, live[0], live[2])
+            if connection.execute(sql.PROMOTE, (projected.name, built.generation, built.position)).rowcount != 1:
                 raise Conflict(f"{projected.name}: another rebuild replaced this one", fix="start it again")
 
         await self._write(switch)
@@ -285,9 +290,8 @@ class _SqliteSnapshot(Snapshot):
     async def get_many(self, model: RowType, keys: Collection[Key]) -> dict[Key, Any]:
         codec, generation = self._store.codec(model), self._generations[model.name]
         with translated(self._path):
-            statement = sql.select_by_keys(model, generation, model.key)
-            dumped = json.dumps([codec.dump_key(key) for key in keys])
-            rows = [codec.load(values) for values in self._connection.execute(statement, (dumped,))]
+            dumped = [codec.dump_key(key) for key in keys]
+            rows = [codec.load(values) for values in self._rows(*sql.select_in(model, generation, model.key, dumped))]
         return {model.key_of(row): row for row in rows}
 
     async def find(self, model: RowType, find: Find) -> list[Any]:

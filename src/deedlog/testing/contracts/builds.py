@@ -1,0 +1,176 @@
+"""What a read store promises about its builds: preparing, rebuilding beside the live rows, switching."""
+
+from pathlib import Path
+
+import pytest
+
+from deedlog.errors import Conflict, DeedlogError, Misuse, Unavailable
+from deedlog.reads.port import Projected
+from deedlog.testing.contracts.row_samples import (
+    CHANGED,
+    OTHER,
+    PROJECTED,
+    SAMPLE,
+    Other,
+    ReadStoreTests,
+    Sample,
+    moved,
+    put,
+    reading,
+    rows_in,
+)
+
+OLD, NEW = Sample("a", "old"), Sample("a", "new")
+ALONE = Projected("Sample", (SAMPLE,), "alone")
+
+
+class BuildTests(ReadStoreTests):
+    async def test_preparing_twice_changes_nothing(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path) as store:
+            assert await store.checkpoint(PROJECTED.name) is None
+            first = await store.prepare(PROJECTED, 0)
+            assert await store.prepare(PROJECTED, 99) == first
+            after = await put(store, first, [OLD])
+            assert await store.prepare(PROJECTED, 99) == after
+            assert await rows_in(store) == [OLD]
+
+    async def test_a_snapshot_of_what_was_never_prepared_is_misuse(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path) as store:
+            with pytest.raises(Misuse):
+                async with store.snapshot([PROJECTED]):
+                    pass
+
+    async def test_live_rows_are_read_and_moved_while_a_rebuild_goes_on(self, tmp_path: Path) -> None:
+        async with self.holding(tmp_path, OLD) as store:
+            built = await store.begin_rebuild(PROJECTED)
+            assert (built.position, built.events) == (0, 0)
+            assert await rows_in(store) == [OLD]
+            built = await put(store, built, [NEW])
+            assert await rows_in(store) == [OLD]
+            live = await store.checkpoint(PROJECTED.name)
+            assert live is not None
+            assert live.generation != built.generation
+            await put(store, live, [Sample("b")])
+            assert await rows_in(store) == [OLD, Sample("b")]
+
+    async def test_a_switch_is_one_step(self, tmp_path: Path) -> None:
+        async with self.holding(tmp_path, OLD, Other(1)) as store:
+            built = await put(store, await store.begin_rebuild(PROJECTED), [NEW])
+            async with reading(store) as before:
+                await store.switch(PROJECTED, built)
+                assert await before.get("a") == OLD
+            assert await rows_in(store) == [NEW]
+            async with store.snapshot([PROJECTED]) as snapshot:
+                assert await snapshot.get(OTHER, 1) is None
+            live = await store.checkpoint(PROJECTED.name)
+            assert live == built
+            await put(store, built, [Sample("b")])
+            assert await rows_in(store) == [NEW, Sample("b")]
+
+    async def test_a_rebuild_that_was_outrun_is_not_switched_to(self, tmp_path: Path) -> None:
+        async with self.holding(tmp_path, OLD) as store:
+            built = await put(store, await store.begin_rebuild(PROJECTED), [NEW])
+            live = await store.checkpoint(PROJECTED.name)
+            assert live is not None
+            await put(store, live, [Sample("b")])
+            with pytest.raises(Conflict):
+                await store.switch(PROJECTED, built)
+            assert await rows_in(store) == [OLD, Sample("b")]
+            built = await put(store, built, [Sample("b")])
+            await store.switch(PROJECTED, built)
+            assert await rows_in(store) == [NEW, Sample("b")]
+
+    async def test_the_writer_of_the_build_before_writes_nothing_any_more(self, tmp_path: Path) -> None:
+        async with self.holding(tmp_path, OLD) as store:
+            stale = await store.checkpoint(PROJECTED.name)
+            assert stale is not None
+            await store.switch(PROJECTED, await put(store, await store.begin_rebuild(PROJECTED), [NEW]))
+            with pytest.raises(Conflict):
+                await put(store, stale, [OLD])
+            assert await rows_in(store) == [NEW]
+
+    async def test_of_two_rebuilds_at_once_the_first_is_given_up(self, tmp_path: Path) -> None:
+        async with self.holding(tmp_path, OLD) as store:
+            first = await put(store, await store.begin_rebuild(PROJECTED), [Sample("a", "first")])
+            second = await store.begin_rebuild(PROJECTED)
+            with pytest.raises(Conflict):
+                await store.switch(PROJECTED, first)
+            with pytest.raises(Conflict):
+                await put(store, first, [Sample("b", "first")])
+            assert await rows_in(store) == [OLD], "nothing half built is live"
+            second = await put(store, second, [NEW])
+            with pytest.raises(Conflict):
+                await store.switch(PROJECTED, first)
+            await store.switch(PROJECTED, second)
+            assert await rows_in(store) == [NEW]
+
+    async def test_a_rebuild_is_not_switched_to_twice(self, tmp_path: Path) -> None:
+        async with self.holding(tmp_path, OLD) as store:
+            built = await put(store, await store.begin_rebuild(PROJECTED), [NEW])
+            await store.switch(PROJECTED, built)
+            with pytest.raises(Conflict):
+                await store.switch(PROJECTED, built)
+            assert await rows_in(store) == [NEW]
+
+    async def test_a_changed_definition_is_not_read_before_it_is_built(self, tmp_path: Path) -> None:
+        async with self.holding(tmp_path, OLD) as store:
+            before = await store.checkpoint(PROJECTED.name)
+            assert before is not None
+            fresh = await store.prepare(CHANGED, 2)
+            assert (fresh.position, fresh.building_to) == (0, 2)
+            with pytest.raises(Conflict):
+                await put(store, before, [OLD])
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    await rows_in(store, CHANGED)
+                fresh = await put(store, fresh, [NEW], projected=CHANGED)
+            assert await rows_in(store, CHANGED) == [NEW]
+            assert await store.prepare(CHANGED, 99) == fresh
+            with pytest.raises(DeedlogError):  # the version before sees no rows of this one
+                await rows_in(store, PROJECTED)
+
+    async def test_a_read_model_that_changes_its_projection_is_built_anew(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path) as store:
+            alone = await put(store, await store.prepare(ALONE, 0), [OLD], projected=ALONE)
+            together = await store.prepare(PROJECTED, 1)
+            assert (together.position, together.building_to) == (0, 1)
+            with pytest.raises(DeedlogError):
+                await put(store, alone, [OLD], projected=ALONE)
+            with pytest.raises(Unavailable):
+                await rows_in(store)
+            await put(store, together, [NEW, Other(1)])
+            assert await rows_in(store) == [NEW]
+            assert (await store.prepare(ALONE, 1)).position == 0
+            with pytest.raises(Unavailable):
+                await rows_in(store, ALONE)
+
+    async def test_what_was_written_is_there_after_reopening(self, tmp_path: Path) -> None:
+        async with self.holding(tmp_path, OLD) as store:
+            checkpoint = await store.checkpoint(PROJECTED.name)
+            await put(store, await store.begin_rebuild(PROJECTED), [NEW])
+        async with self.opened(tmp_path) as store:
+            if "reopen" not in self.capabilities:
+                assert await store.checkpoint(PROJECTED.name) is None
+                return
+            assert await store.prepare(PROJECTED, 1) == checkpoint
+            assert await rows_in(store) == [OLD]
+            again = await store.begin_rebuild(PROJECTED)  # the one that was broken off is forgotten
+            assert again.position == 0
+            await store.switch(PROJECTED, await put(store, again, [NEW]))
+            assert await rows_in(store) == [NEW]
+
+    async def test_of_two_stores_on_one_database_one_moves_a_checkpoint(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path) as one, self.opened(tmp_path) as two:
+            if "shared" not in self.capabilities:
+                await one.prepare(PROJECTED, 0)
+                assert await two.checkpoint(PROJECTED.name) is None
+                return
+            before = await one.prepare(PROJECTED, 0)
+            assert await two.prepare(PROJECTED, 0) == before
+            await put(one, before, [OLD])
+            with pytest.raises(Conflict):
+                await put(two, before, [NEW])
+            await put(two, moved(before), [NEW])
+            built = await put(one, await one.begin_rebuild(PROJECTED), [OLD])
+            with pytest.raises(Conflict):
+                await two.switch(PROJECTED, built)
