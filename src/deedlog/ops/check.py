@@ -1,6 +1,7 @@
 """`deedlog check`: does the app hold together, and what does it declare?"""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,16 +16,16 @@ from deedlog.messages.base import Kind, place_of
 from deedlog.ops.output import on_terminal, write_json, write_rows
 from deedlog.ops.source import JSON, Source, with_source
 
-TITLES = ("kind", "name", "what it has", "place")
+TITLES = ("kind", "name", "place", "details")
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """One declaration. `details` says in words what belongs to it; `place` is file:line."""
+    """One declaration. `details` says in words what belongs to it; `place` is file:line, below this folder if it can be."""
 
     kind: str
     name: str
-    details: str
     place: str
+    details: str
 
 
 @click.command()
@@ -36,8 +37,8 @@ def check(source: Source, as_json: bool) -> None:
     Starts the app once on an empty store in a temporary folder, so that it finds what only a start would; your own store is
     not touched. A declaration that can't work ends this with exit code 1 and its file and line: a step for CI.
 
-    In a pipe, one line per declaration: kind, name, details, place. --json prints {"app": …, "store": …, "counts": {…},
-    "declarations": [{"kind": …, "name": …, "details": …, "place": …}]}.
+    In a pipe, one line per declaration: kind, name, place, details; tabs between. --json prints {"app": …, "store": …,
+    "counts": {…}, "declarations": […]}, each declaration with these keys, and counts by kind.
 
     \b
     Example: deedlog check --app shop:app
@@ -75,19 +76,24 @@ def declared(definition: Definition) -> Iterator[Declared]:
     """Everything an app declares, kind by kind."""
     for aggregate in definition.aggregates:
         words = f"streams {aggregate.category}-<{aggregate.key}>"
-        yield Declared("aggregate", aggregate.cls.__name__, words, aggregate.place)
+        yield Declared("aggregate", aggregate.cls.__name__, _near(aggregate.place), words)
     yield from _messages(definition, "command")
     yield from _messages(definition, "event")
     yield from _messages(definition, "query")
     for fold in definition.folds:
         events = _listed(sorted({event.__name__ for handler in fold.handlers for event in handler.events}))
-        yield Declared("read_model", fold.model.name, f"table {fold.model.table}, folds {events}", fold.model.place)
+        yield Declared("read_model", fold.model.name, _near(fold.model.place), f"table {fold.model.table}, folds {events}")
 
 
 def _messages(definition: Definition, kind: Kind) -> Iterator[Declared]:
     for message in definition.registry.all(kind):
         version = f"version {message.version}: " if message.version > 1 else ""
-        yield Declared(kind, message.name, f"{version}{_listed(message.fields)}", place_of(message.cls))
+        yield Declared(kind, message.name, _near(place_of(message.cls)), f"{version}{_listed(message.fields)}")
+
+
+def _near(place: str) -> str:
+    """The place as seen from this folder."""
+    return place.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """The program `deedlog`: its group of verbs, and how errors and closed pipes end it."""
 
+import io
 import os
 import sys
 from typing import Any
@@ -22,9 +23,12 @@ class Program(click.Group):
     """Ends with one of the exit codes of `deedlog.ops.exits`."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a letter is no reason to fail
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            click.echo(nl=False)  # flushes: a closed pipe shows now
         except DeedlogError as error:
             exits.say(error)
             ctx.exit(exits.exit_code(error))

@@ -41,6 +41,8 @@ def init(source: Source, as_json: bool) -> None:
     What is there stays, so twice is fine. Without an app, --store alone makes an empty event store. `serve` and `worker` do
     the same when they start; this is for deployments that want it as a step of its own.
 
+    --json prints {"store": …, "made_store": …, "made_tables": […], "changed_tables": […], "kept_tables": […], "head": …}.
+
     \b
     Example: deedlog db init --app shop:app --store sqlite:////var/lib/shop/shop.db
     """

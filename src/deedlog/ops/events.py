@@ -15,7 +15,7 @@ from deedlog.errors import Misuse
 from deedlog.messages.envelope import RecordedEvent
 from deedlog.ops.output import hint, on_terminal, text_of, write_json, write_json_line, write_line, write_rows
 from deedlog.ops.signals import run_until_stopped
-from deedlog.ops.source import JSON, Source, limit, position, reading, with_source
+from deedlog.ops.source import JSON, Count, Source, limit, position, reading, with_source
 from deedlog.store.port import EventStore
 from deedlog.types import Position
 
@@ -98,8 +98,10 @@ def read(
 ) -> None:
     """Read events, oldest first.
 
-    In a pipe, one line per event: position, time, stream, version, event, data; tabs between. --json prints
-    {"events": […], "next_after": …, "head": …}; next_after is null when there are no more.
+    In a pipe, one line per event: position, time, stream, version, event, data; tabs between.
+
+    --json prints {"events": […], "next_after": …, "head": …}; next_after is null when there are no more. Each event has
+    position, stream, version, category, name, name_version, data, metadata, recorded_at, id.
 
     \b
     Example: deedlog events read --category order --type OrderPlaced --limit 20
@@ -172,7 +174,7 @@ def tail(
 ) -> None:
     """Follow the log: print events as they are stored, until Ctrl-C.
 
-    Lines as in `events read`; --json prints one object per line.
+    Lines as in `events read`; --json prints one object per line, with the keys of an event there.
 
     \b
     Example: deedlog events tail --from-start --json | jq .name
@@ -257,12 +259,13 @@ def _width() -> int:
 
 @events.command("show")
 @with_source
-@click.argument("wanted", metavar="POSITION", type=click.IntRange(1, 2**63 - 1))
+@click.argument("wanted", metavar="POSITION", type=Count(1))
 @JSON
 def show_event(source: Source, wanted: int, as_json: bool) -> None:
     """Show one event in full.
 
-    In a pipe, one line per field: its name, a tab, its value. --json prints the event as one object.
+    In a pipe, one line per field: its name, a tab, its value. --json prints one object. The fields are position, stream,
+    version, category, name, name_version, data, metadata, recorded_at, id.
 
     \b
     Example: deedlog events show 17

@@ -71,7 +71,8 @@ def _pick(module: ModuleType, module_name: str, name: str | None) -> App:
         raise Usage(f"{module_name} has {len(apps) or 'no'} apps: which one?", fix=fix)
     if not hasattr(module, name):
         raise Usage(f"{module_name} has no '{name}'", fix=fix)
-    raise Usage(f"{module_name}:{name} is a {type(found).__name__}, not an App", fix=fix)
+    what = "class" if isinstance(found, type) else type(found).__name__
+    raise Usage(f"{module_name}:{name} is a {what}, not an App", fix=fix)
 
 
 def suggestion() -> str:

@@ -5,7 +5,8 @@ import logging
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def log_to_stderr(level: int = logging.INFO) -> None:
-    """Ours from `level` on, those of libraries from warnings on."""
+def log_to_stderr(*chatty: str) -> None:
+    """Our loggers and the `chatty` ones from INFO on, those of libraries from warnings on."""
     logging.basicConfig(format=FORMAT, level=logging.WARNING)
-    logging.getLogger("deedlog").setLevel(level)
+    for name in ("deedlog", *chatty):
+        logging.getLogger(name).setLevel(logging.INFO)

@@ -14,7 +14,7 @@ _ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 def on_terminal() -> bool:
     """Whether a person reads standard output."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def safe(text: str) -> str:
@@ -38,13 +38,13 @@ def text_of(value: Any) -> str:
 
 
 def write_json(value: Any) -> None:
-    """One document, indented."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    """One document, indented, in UTF-8 whatever the terminal's encoding."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
 def write_json_line(value: Any) -> None:
     """One object on a line of its own, for streams that do not end."""
-    click.echo(msgspec.json.encode(value).decode())
+    click.echo(msgspec.json.encode(value))
 
 
 def write_line(cells: Iterable[Any]) -> None:
@@ -66,7 +66,9 @@ def write_rows(titles: Sequence[str], rows: Sequence[Sequence[Any]], *, title: s
     for index, name in enumerate(titles):
         numeric = bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
         last = index == len(titles) - 1
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=last, overflow="ellipsis" if last else "fold")
+        table.add_column(
+            name.replace("_", " "), justify="right" if numeric else "left", no_wrap=last, overflow="ellipsis" if last else "fold"
+        )
     for row in rows:
         table.add_row(*(Text(text_of(cell)) for cell in row))
     Console().print(table)

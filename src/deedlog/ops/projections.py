@@ -48,7 +48,7 @@ class StatusOut(msgspec.Struct, frozen=True):
 
 @click.group()
 def projections() -> None:
-    """List what keeps read models, see how far each is, rebuild one."""
+    """List, watch and rebuild what keeps read models."""
 
 
 @projections.command("list")
@@ -57,8 +57,10 @@ def projections() -> None:
 def list_projections(source: Source, as_json: bool) -> None:
     """List the projections that the app declares.
 
-    Models that look each other up move together, under one name. In a pipe, one line per projection: name, read models,
-    tables, events. --json prints {"projections": […]}.
+    Read models that look each other up move together, under one name.
+
+    In a pipe, one line per projection: name, read_models, tables, events; tabs between. --json prints
+    {"projections": […]} with these keys.
 
     \b
     Example: deedlog projections list --app shop:app
@@ -84,10 +86,12 @@ def _declared(projection: Projection) -> ProjectionOut:
 def status(source: Source, max_lag: int | None, as_json: bool) -> None:
     """Say how far each projection is.
 
-    In a pipe, one line per projection: name, state, position, head, events behind, seconds behind, generation, events
-    consumed, position it is building to, time of the newest event in it. --json prints {"head": …, "projections": […]}.
+    In a pipe, one line per projection, tabs between: name, state, position (of the last event in it), head (of the log),
+    behind_events, behind_seconds, generation, events (how many it consumed), building_to, updated_at (when its last event
+    was stored). --json prints {"head": …, "projections": […]} with these keys.
 
-    Exit code 3: one is building or was never built, has skipped events, or is more than --max-lag behind.
+    States: current, behind, building (queries are refused), never built, skipped (events are missing from it: rebuild it).
+    Exit code 3 for the last three, and for one that is more than --max-lag behind.
 
     \b
     Example: deedlog projections status --max-lag 1000 || notify "read models lag"
@@ -170,7 +174,11 @@ def rebuild(source: Source, name: str, yes: bool, dry_run: bool) -> None:
         return
     if not yes:
         _confirm(projection.name, words)
-    built = asyncio.run(_rebuild(app, projection.name))
+    try:
+        built = asyncio.run(_rebuild(app, projection.name))
+    except KeyboardInterrupt:
+        click.echo("stopped half-way: the live tables are as they were", err=True)
+        raise
     click.echo(f"{projection.name}: generation {built.generation} is live, at position {built.position}")
 
 
@@ -193,6 +201,7 @@ def _confirm(name: str, words: str) -> None:
     try:
         typed = click.prompt(f"Type {name} to go on", default="", show_default=False, err=True)
     except click.Abort:
+        click.echo(err=True)
         raise Misuse("not confirmed, so nothing was changed", fix="type the name, or say --yes in a script") from None
     if typed.strip() != name:
         raise Misuse(f"'{text_of(typed)}' is not {name}, so nothing was changed", fix=f"type {name}, or say --yes in a script")

@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import ipaddress
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,11 +28,13 @@ BACKLOG = 2048
 @click.command()
 @with_source
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 is every one.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 picks a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", default=8000, show_default=True, help="0 picks a free one.")
 @click.option("--no-projections", is_flag=True, help="Leave the read models to `deedlog worker`.")
 @click.option("--access-log", is_flag=True, help="A log line per request.")
 def serve(source: Source, host: str, port: int, no_projections: bool, access_log: bool) -> None:
-    """Serve commands and queries over HTTP, with the read models kept here too.
+    """Serve the app over HTTP.
+
+    Commands, queries, health, and the API's documentation at /docs. The read models are kept by this process too.
 
     Ends on Ctrl-C or SIGTERM: no new requests, those under way get ten seconds, then the store is closed.
 
@@ -41,8 +45,9 @@ def serve(source: Source, host: str, port: int, no_projections: bool, access_log
     app.build()
     if no_projections:
         refuse_memory(app)
-    log_to_stderr()
+    log_to_stderr(*(["uvicorn.access"] if access_log else []))
     with _listening(host, port) as listener:
+        _warn_of_strangers(listener)
         _run(app, listener, projections=not no_projections, access_log=access_log)
 
 
@@ -55,13 +60,21 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     except OSError as error:
         raise Misuse(f"can't listen on {host}: {error.strerror}", fix="--host takes an address of this machine") from error
     with listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would let two listen on one port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
             listener.listen(BACKLOG)
         except OSError as error:
             raise _cannot_listen(error, host, port) from error
         yield listener
+
+
+def _warn_of_strangers(listener: socket.socket) -> None:
+    """The API asks nobody who they are: that is for a proxy, or for `asgi(app, metadata=…)`."""
+    host = listener.getsockname()[0]
+    if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+        click.echo(f"note: whoever reaches {host} can send commands; let a proxy in front check who calls", err=True)
 
 
 def _cannot_listen(error: OSError, host: str, port: int) -> Misuse:
@@ -109,7 +122,7 @@ async def _serve(server: "uvicorn.Server", app: App, listener: socket.socket, pr
     try:
         with stopped_by(stop):
             click.echo(_greeting(app, listener, projections))
-            await server._serve([listener])
+            await server.serve([listener])
     finally:
         await app.stop()
 

@@ -39,6 +39,8 @@ class Source:
     """An app, a store's address, or both."""
 
     def __init__(self, spec: str | None, store: str | None, fallback: str | None) -> None:
+        if store is not None and "://" not in store:
+            raise Usage(f"'{store}' is not the URL of a store", fix=f"--store sqlite:///{store}")
         self._spec = spec
         self._store = store
         self._fallback = fallback  # DEEDLOG_STORE: an app weighs it itself, so it counts only where there is no app
@@ -51,7 +53,7 @@ class Source:
         """The app, with --store in place of its own store. Raises Usage when none is named or found."""
         spec = self._spec or find_app.configured()
         if spec is None:
-            raise Usage("which app?", fix=find_app.suggestion())
+            raise Usage("no app is named: not by --app, DEEDLOG_APP or pyproject.toml", fix=find_app.suggestion())
         app = find_app.load(spec)
         if self._store is not None:
             app.url = self._store
@@ -65,7 +67,7 @@ class Source:
             return self.app().url
         if self._fallback is not None:
             return self._fallback
-        raise Usage("which store?", fix=f"--store sqlite:///file.db, or {find_app.suggestion()}")
+        raise Usage("neither a store nor an app is named", fix=f"--store sqlite:///file.db, or {find_app.suggestion()}")
 
 
 def with_source(verb: Callable[..., R]) -> Callable[..., R]:
@@ -102,11 +104,28 @@ async def reading(url: str) -> AsyncIterator[tuple[EventStore, ReadStore]]:
         await store.close()
 
 
+class Count(click.IntRange):
+    """A whole number from `least` on, as far as a database can count."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(least)
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            number = -1
+        if not 0 <= number < 2**63:
+            self.fail(f"'{value}' is not a whole number from {self._least} on", param, ctx)
+        return number
+
+
 def position(name: str, **attributes: Any) -> Callable[..., Any]:
-    """An option that takes a position or version: 0 or more, what a database can count to."""
-    return click.option(name, type=click.IntRange(0, 2**63 - 1), **attributes)
+    """An option that takes a position or a version: behind it is where reading starts."""
+    return click.option(name, type=Count(0), metavar="N", **attributes)
 
 
 def limit(default: int | None, words: str) -> Callable[..., Any]:
     """The option --limit."""
-    return click.option("--limit", type=click.IntRange(1, 2**31), default=default, show_default=default is not None, help=words)
+    return click.option("--limit", type=Count(1), metavar="N", default=default, show_default=default is not None, help=words)

@@ -26,7 +26,7 @@ class StreamOut(msgspec.Struct, frozen=True):
 
 @click.group()
 def streams() -> None:
-    """List streams, show the events of one."""
+    """List streams, show one."""
 
 
 @streams.command("list")
@@ -38,8 +38,10 @@ def streams() -> None:
 def list_streams(source: Source, prefix: str, after: str, limit: int, as_json: bool) -> None:
     """List streams by name.
 
-    In a pipe, one line per stream: name, version (how many events it has), position of the newest, its time. --json prints
-    {"streams": […], "next_after": …}; next_after is null when there are no more.
+    In a pipe, one line per stream: stream, version (how many events it has), last_position and recorded_at (of the
+    newest); tabs between.
+
+    --json prints {"streams": […], "next_after": …}, each stream with these keys; next_after is null when there are no more.
 
     \b
     Example: deedlog streams list --prefix order-
@@ -71,8 +73,10 @@ def list_streams(source: Source, prefix: str, after: str, limit: int, as_json: b
 def show_stream(source: Source, stream: str, after: int, limit: int, as_json: bool) -> None:
     """Show the events of one stream, oldest first.
 
-    Lines as in `events read`. --json prints {"stream": …, "version": …, "events": […], "next_after": …}; versions count from
-    1, and next_after is null when there are no more.
+    Lines as in `events read`.
+
+    --json prints {"stream": …, "version": …, "events": […], "next_after": …}, the events as `events read` has them.
+    Versions count from 1; next_after is a version, null when there are no more.
 
     \b
     Example: deedlog streams show product-7 --after 10

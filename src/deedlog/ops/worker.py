@@ -21,8 +21,8 @@ REPORT_SECONDS = 1.0
 def worker(source: Source, once: bool) -> None:
     """Run the projections, until Ctrl-C or SIGTERM.
 
-    For services started with `deedlog serve --no-projections`. Prints a line when projections have moved, at most one a
-    second: name, position, head; tabs between. Two workers at once do no harm, the second is idle.
+    For services started with `deedlog serve --no-projections`. Once a second it prints a line for each projection that has
+    moved: name, position, head of the log; tabs between. Two workers at once do no harm.
 
     \b
     Example: deedlog worker --app shop:app
@@ -63,11 +63,12 @@ async def _run(app: App) -> None:
 
 async def _report(running: Running, seen: Mapping[str, int]) -> dict[str, int]:
     """Prints the projections that are not where they were `seen`; where they are now."""
-    head = await running.store.head()
     now: dict[str, int] = {}
     for name in running.runners:
         checkpoint = await running.reads.checkpoint(name)
         now[name] = checkpoint.position if checkpoint else 0
-        if seen.get(name) != now[name]:
-            click.echo(f"{name}\t{now[name]}\t{head}")
+    head = await running.store.head()  # read last: a position is never above it
+    for name, position in now.items():
+        if seen.get(name) != position:
+            click.echo(f"{name}\t{position}\t{head}")
     return now
