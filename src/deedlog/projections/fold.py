@@ -5,7 +5,7 @@ rows and checkpoint together, each event still changes each row once (P5).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from deedlog.errors import Misuse
 from deedlog.messages.envelope import RecordedEvent
@@ -38,8 +38,18 @@ class _Slot:
         self.changed: RecordedEvent | None = None
 
 
-def wanted_by(projection: Projection, batch: Iterable[Folded]) -> Wanted:
-    """The rows that folding `batch` needs."""
+class Step(NamedTuple):
+    """One handler's part in one event: the keys (or values of its `where` column) that it concerns."""
+
+    recorded: RecordedEvent
+    event: Any
+    handler: Handler
+    keys: Sequence[Any]
+
+
+def plan(projection: Projection, batch: Iterable[Folded]) -> tuple[list[Step], Wanted]:
+    """What to do for `batch`, in order, and the rows that it needs. Raises FoldFailed where a key can't be computed."""
+    steps: list[Step] = []
     keys: dict[str, set[Key]] = {fold.model.name: set() for fold in projection.folds}
     where: dict[tuple[str, str], set[Any]] = {}
     for recorded, event in batch:
@@ -48,13 +58,14 @@ def wanted_by(projection: Projection, batch: Iterable[Folded]) -> Wanted:
                 found = handler.keys(event)
             except Exception as error:
                 raise FoldFailed(f"the key of {handler.signature.name}", recorded) from error
+            steps.append(Step(recorded, event, handler, found))
             if handler.column is None:
                 keys[handler.model.name].update(found)
             else:
                 where.setdefault((handler.model.name, handler.column), set()).update(found)
             for lookup in handler.lookups:
                 keys[lookup.model.name].add(getattr(event, lookup.model.key))
-    return Wanted(keys, where)
+    return steps, Wanted(keys, where)
 
 
 class BatchFold:
@@ -74,33 +85,33 @@ class BatchFold:
                 slots[key] = _Slot(stored.row, stored.position, existed=True)
                 self._index(model, key, None, stored.row)
 
-    def apply(self, batch: Iterable[Folded]) -> None:
-        """Folds `batch` in order. Raises FoldFailed; the rows are then spoilt."""
-        for recorded, event in batch:
-            for handler in self._projection.handlers[type(event)]:
-                try:
-                    self._apply(handler, recorded, event)
-                except Exception as error:
-                    raise FoldFailed(handler.signature.name, recorded) from error
+    def apply(self, steps: Iterable[Step]) -> None:
+        """Takes `steps` in order. Raises FoldFailed; the rows are then spoilt."""
+        for step in steps:
+            try:
+                self._apply(step)
+            except Exception as error:
+                raise FoldFailed(step.handler.signature.name, step.recorded) from error
 
-    def _apply(self, handler: Handler, recorded: RecordedEvent, event: Any) -> None:
+    def _apply(self, step: Step) -> None:
+        recorded, event, handler, keys = step
         model = handler.model
         slots = self._slots[model.name]
-        found = handler.keys(event)
-        keys = found if handler.column is None else self._matching(model, handler.column, found)
+        if handler.column is not None:
+            keys = self._matching(model, handler.column, keys)
         lookups = [self._looked_up(lookup.model, event) for lookup in handler.lookups] if handler.lookups else ()
         watched = self._projection.where_columns[model.name]
         for key in keys:
             slot = slots.get(key)
             if slot is None:
                 slot = slots[key] = _Slot(None, 0, existed=False)
-            if recorded.position <= slot.position:
+            elif recorded.position <= slot.position:
                 continue
             before = _values(slot.row, watched) if watched else None
             if not _change(handler, slot, key, event, lookups):
                 continue
             slot.changed = recorded
-            if slot.row is not None and model.key_of(slot.row) != key:
+            if slot.row is not None and getattr(slot.row, model.key) != key:
                 raise Misuse(
                     f"{handler.signature.name} gave a row with key {model.key_of(slot.row)!r}, the event's key is {key!r}",
                     fix="a row keeps its key; say key=… where the event names it otherwise",
@@ -130,13 +141,14 @@ class BatchFold:
         upserts: dict[str, list[Stored]] = {}
         deletes: dict[str, list[Key]] = {}
         for name, slots in self._slots.items():
-            changed = [(key, slot) for key, slot in slots.items() if slot.changed is not None]
-            upserts[name] = [
-                Stored(slot.row, slot.changed.position, slot.changed.recorded_at)
-                for _, slot in changed
-                if slot.row is not None and slot.changed is not None
-            ]
-            deletes[name] = [key for key, slot in changed if slot.row is None and slot.existed]
+            upserts[name], deletes[name] = [], []
+            for key, slot in slots.items():
+                if (last := slot.changed) is None:
+                    continue
+                if slot.row is not None:
+                    upserts[name].append(Stored(slot.row, last.position, last.recorded_at))
+                elif slot.existed:
+                    deletes[name].append(key)
         return Changes(upserts, deletes)
 
 

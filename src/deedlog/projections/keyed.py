@@ -1,6 +1,7 @@
 """A read model as a keyed fold: its handlers, read once from the class and checked."""
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, get_args
 
 from deedlog.domain.signature import Signature, classes_in
@@ -81,7 +82,7 @@ class Handler:
             return spec
         for event in self.events:
             self._check_field(event, spec, meaning)
-        return lambda event: getattr(event, spec)
+        return attrgetter(spec)
 
     def _check_field(self, event: type[Any], field: str, meaning: str) -> None:
         names = getattr(event, "__struct_fields__", None) or getattr(event, "__annotations__", {})
@@ -95,6 +96,8 @@ class Handler:
     def keys(self, event: Any) -> Sequence[Key]:
         """The keys (or values of the `where` column) that `event` concerns, each once. No row has the value None."""
         found = self.keys_of(event)
+        if type(found) is str:
+            return (found,)
         keys = tuple(dict.fromkeys(found)) if isinstance(found, list | tuple | set | frozenset | Iterator) else (found,)
         return keys if self.column is None else tuple(key for key in keys if key is not None)
 

@@ -12,7 +12,7 @@ import msgspec
 from deedlog.errors import Conflict, Corrupt, Misuse
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent
-from deedlog.projections.fold import BatchFold, Folded, FoldFailed, wanted_by
+from deedlog.projections.fold import BatchFold, Folded, FoldFailed, plan
 from deedlog.projections.projection import Projection
 from deedlog.reads.port import Changes, Checkpoint, ReadStore
 from deedlog.store.port import EventStore
@@ -154,10 +154,10 @@ class Runner:
             await asyncio.sleep(0)
         if not batch:
             return Changes({}, {})
-        loaded = await self._reads.load(self.projection.projected, before, wanted_by(self.projection, batch))
-        fold = BatchFold(self.projection, loaded)
-        for start in range(0, len(batch), SLICE):
-            fold.apply(batch[start : start + SLICE])
+        steps, wanted = plan(self.projection, batch)
+        fold = BatchFold(self.projection, await self._reads.load(self.projection.projected, before, wanted))
+        for start in range(0, len(steps), SLICE):
+            fold.apply(steps[start : start + SLICE])
             await asyncio.sleep(0)
         return fold.changes()
 

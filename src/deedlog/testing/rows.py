@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from deedlog.messages.envelope import RecordedEvent, to_micros
-from deedlog.projections.fold import BatchFold, wanted_by
+from deedlog.projections.fold import BatchFold, plan
 from deedlog.projections.projection import Projection
 from deedlog.reads.model import Key
 from deedlog.reads.port import Stored
@@ -38,11 +38,11 @@ class Rows:
         batch = [(_recorded(position, event), event) for position, event in places if type(event) in projection.handlers]
         if not batch:
             return
-        wanted_by(projection, batch)  # raises for an event without the key that a handler needs
+        steps, _ = plan(projection, batch)
         models = projection.projected.models
         loaded = {m.name: [Stored(copy.deepcopy(row), 0, _TIME) for row in tables.get(m.cls, {}).values()] for m in models}
         fold = BatchFold(projection, loaded)
-        fold.apply(batch)
+        fold.apply(steps)
         changes = fold.changes()
         for model in models:
             table = tables.setdefault(model.cls, {})

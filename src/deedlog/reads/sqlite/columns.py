@@ -8,6 +8,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
@@ -86,14 +87,15 @@ class RowCodec:
     def __init__(self, model: RowType) -> None:
         columns = list(model.columns.values())
         self._cls = model.cls
-        self._names = [column.name for column in columns]
+        self._values = attrgetter(*(column.name for column in columns)) if len(columns) > 1 else None
+        self._only = columns[0].name
         self._dumps = [(index, dump) for index, c in enumerate(columns) if (dump := dumper(c)) is not None]
         self._loads = [(index, load) for index, c in enumerate(columns) if (load := loader(c)) is not None]
         self.width = len(columns)
         self.key = dumper(model.columns[model.key])
 
     def dump(self, row: Any) -> list[Any]:
-        values = [getattr(row, name) for name in self._names]
+        values = list(self._values(row)) if self._values is not None else [getattr(row, self._only)]
         for index, dump in self._dumps:
             if values[index] is not None:
                 values[index] = dump(values[index])

@@ -133,12 +133,12 @@ def select_in(model: RowType, generation: int, column: str, values: Sequence[Any
 
 
 @lru_cache(maxsize=1024)
-def upsert(model: RowType, generation: int) -> str:
+def upsert(model: RowType, generation: int) -> tuple[str, str]:
+    """What stands before and what behind the values."""
     names = [*(quoted(name) for name in model.columns), "_position", "_updated_at"]
     sets = ", ".join(f"{name} = excluded.{name}" for name in names if name != quoted(model.key))
-    marks = ", ".join("?" * len(names))
     table = quoted(table_of(model.table, generation))
-    return f"insert into {table} ({', '.join(names)}) values ({marks}) on conflict ({quoted(model.key)}) do update set {sets}"
+    return f"insert into {table} ({', '.join(names)})", f"on conflict ({quoted(model.key)}) do update set {sets}"
 
 
 @lru_cache(maxsize=1024)

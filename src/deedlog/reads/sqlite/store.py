@@ -23,6 +23,7 @@ from deedlog.reads.port import (
 )
 from deedlog.reads.sqlite import statements as sql
 from deedlog.reads.sqlite.columns import RowCodec, dumper, register
+from deedlog.sqlite.bulk import insert_many
 from deedlog.sqlite.database import Database
 from deedlog.sqlite.errors import translate, translated
 from deedlog.sqlite.pool import ReaderPool
@@ -193,7 +194,8 @@ class SqliteReadStore(ReadStore):
         codec = self.codec(model)
         if upserts := changes.upserts.get(model.name):
             rows = [(*codec.dump(s.row), s.position, s.updated_at) for s in upserts]
-            connection.executemany(sql.upsert(model, generation), rows)
+            head, tail = sql.upsert(model, generation)
+            insert_many(connection, head, rows, tail)
         if deletes := changes.deletes.get(model.name):
             connection.executemany(sql.delete(model, generation), [(codec.dump_key(key),) for key in deletes])
 

@@ -11,6 +11,7 @@ from typing import Any
 from deedlog.errors import Corrupt, DeedlogError, Misuse
 from deedlog.ids import new_id
 from deedlog.messages.envelope import RecordedEvent, to_micros
+from deedlog.sqlite.bulk import insert_many
 from deedlog.sqlite.database import Database, Writer
 from deedlog.sqlite.errors import translate, translated
 from deedlog.sqlite.thread import WorkerThread
@@ -97,11 +98,11 @@ class SqliteEventStore(EventStore):
             now = to_micros(self._clock.now())
             settled = settle(batch, head, versions, self._done(connection, command_ids_of(batch)), now)
             if settled.events:
-                connection.executemany(sql.INSERT_EVENTS, settled.events)
+                insert_many(connection, sql.INSERT_EVENTS, settled.events)
             if settled.tags:
-                connection.executemany(sql.INSERT_TAGS, settled.tags)
+                insert_many(connection, sql.INSERT_TAGS, settled.tags)
             if settled.commands:
-                connection.executemany(sql.INSERT_COMMANDS, [_command_row(done, now) for done in settled.commands])
+                insert_many(connection, sql.INSERT_COMMANDS, [_command_row(done, now) for done in settled.commands])
         return settled.outcomes
 
     def _done(self, connection: sqlite3.Connection, ids: list[str]) -> dict[str, StoredCommand]:
