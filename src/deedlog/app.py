@@ -111,16 +111,18 @@ class App(Module):
         traceparent: str | None = None,
         actor: str | None = None,
         tenant: str | None = None,
+        checked: bool = False,
     ) -> Receipt:
         """Does what the command asks, durably, and says what that was.
 
         With an `id` it is done once: sent again, the same receipt comes back (P4). Raises Refused, InvalidMessage,
-        WrongExpectedVersion, DuplicateMessage, Unavailable.
+        WrongExpectedVersion, DuplicateMessage, Unavailable. `checked`: this app's codec has just read the command (HTTP), so it
+        need not be checked once more.
         """
         running = self._running
         if running is None or running.loop is not asyncio.get_running_loop():
             running = await self._started()
-        data = running.codec.encode(command)
+        data = b"" if checked and id is None else running.codec.encode(command)
         command_id = id if id is not None else self._ids()
         metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
         key = _key(id, command, data) if id is not None else None

@@ -113,6 +113,7 @@ class Service:
             traceparent=_traceparent(call),
             actor=caller.get("actor"),
             tenant=caller.get("tenant"),
+            checked=True,
         )
         token = furthest(seen, running.store.id, receipt.position).encode()
         headers = ((b"deedlog-token", token), (b"deedlog-position", b"%d" % receipt.position))
@@ -124,7 +125,7 @@ class Service:
         query = await self._question(running, call)
         seen = seen_by(call, running.store.id, self.settings.cookie)
         timeout = call.seconds(b"deedlog-timeout", "Deedlog-Timeout", self.settings.max_wait)
-        answer = await running.queries.ask(
+        answer = await self.app.ask(
             query,
             after=seen.token,
             max_staleness=call.seconds(b"deedlog-max-staleness", "Deedlog-Max-Staleness"),

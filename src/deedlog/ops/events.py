@@ -183,7 +183,7 @@ def tail(
         raise click.UsageError("--after and --from-start exclude each other")
     start = 0 if from_start else after
     show: Callable[[RecordedEvent], None] = _show_json if as_json else _show_line if on_terminal() else _show_tabs
-    asyncio.run(run_until_stopped(_follow(source.url(), start, limit, categories, names, show)))
+    run_until_stopped(_follow(source.url(), start, limit, categories, names, show))
 
 
 async def _follow(

@@ -10,7 +10,7 @@ import msgspec
 from deedlog.app import App
 from deedlog.errors import Misuse
 from deedlog.messages.envelope import from_micros
-from deedlog.ops.exits import LAGGING
+from deedlog.ops.exits import FAILED, LAGGING
 from deedlog.ops.folds import explained
 from deedlog.ops.output import hint, progress, text_of, write_json, write_rows
 from deedlog.ops.source import JSON, Source, reading, with_source
@@ -177,8 +177,8 @@ def rebuild(source: Source, name: str, yes: bool, dry_run: bool) -> None:
     try:
         built = asyncio.run(_rebuild(app, projection.name))
     except KeyboardInterrupt:
-        click.echo("stopped half-way: the live tables are as they were", err=True)
-        raise
+        click.echo("\nstopped half-way: the live tables are as they were", err=True)
+        raise click.exceptions.Exit(FAILED) from None
     click.echo(f"{projection.name}: generation {built.generation} is live, at position {built.position}")
 
 

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -102,7 +102,8 @@ def _run(app: App, listener: socket.socket, *, projections: bool, access_log: bo
         timeout_graceful_shutdown=GRACE_SECONDS,
         backlog=BACKLOG,
     )
-    with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
+    # uvicorn raises the signal once more when it is done; where nothing handles it, that is KeyboardInterrupt.
+    with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
         runner.run(_serve(uvicorn.Server(config), app, listener, projections))
 
 

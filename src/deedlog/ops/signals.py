@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -25,7 +25,7 @@ def stopped_by(stop: Callable[[], Any]) -> Iterator[None]:
     try:
         for number in SIGNALS:
             loop.add_signal_handler(number, first)
-    except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
+    except NotImplementedError:  # Windows: Ctrl-C cancels the main task, then arrives as KeyboardInterrupt
         yield
         return
     try:
@@ -34,8 +34,13 @@ def stopped_by(stop: Callable[[], Any]) -> Iterator[None]:
         forget()
 
 
-async def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
+def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
     """Runs `work` to its end; a signal cancels it, and that is a good end too. Raises what `work` raises."""
+    with suppress(KeyboardInterrupt):  # where there are no signal handlers, and before they are set
+        asyncio.run(_run(work))
+
+
+async def _run(work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.ensure_future(work)
     with stopped_by(task.cancel):
         await asyncio.wait([task])

@@ -30,7 +30,10 @@ def worker(source: Source, once: bool) -> None:
     app = source.app()
     refuse_memory(app)
     log_to_stderr()
-    asyncio.run(_once(app) if once else run_until_stopped(_run(app)))
+    if once:
+        asyncio.run(_once(app))
+    else:
+        run_until_stopped(_run(app))
 
 
 def refuse_memory(app: App) -> None:

@@ -65,10 +65,9 @@ class Reader(Generic[T]):
 
         `where`: field → value, or `field__op` with ne, lt, lte, gt, gte, in, prefix, contains, null. `order`: fields, `-field`
         for descending; the key decides between equals. `page`: the `next` of the page before, asked for with the same order.
-        Raises Misuse for a field that is not there, InvalidMessage for a `page` of another order.
+        Raises Misuse for a field that is not there, InvalidMessage for a `limit` outside or a `page` of another order.
         """
-        if not 1 <= limit <= MAX_PAGE:
-            raise Misuse(f"limit {limit}", fix=f"1 to {MAX_PAGE}; then ask for the next page")
+        _check_limit(limit)
         orders = self._orders((order,) if isinstance(order, str) else order)
         after = self._after(page, orders) if page is not None else None
         rows = await self._snapshot.find(self._model, Find(self._conditions(where), orders, limit + 1, after))
@@ -83,8 +82,9 @@ class Reader(Generic[T]):
     async def search(self, text: str, *, limit: int = 20) -> list[T]:
         """Rows that have, for each word of `text`, a word that starts with it; best first; none for an empty text.
 
-        Raises Misuse where the read model declares no `search` fields.
+        Raises Misuse where the read model declares no `search` fields, InvalidMessage for a `limit` outside 1 to 1,000.
         """
+        _check_limit(limit)
         if not self._model.search:
             raise Misuse(f"{self._model.name} has no search", fix="declare search=(…fields…) at its read_model")
         words = _split(text)
@@ -135,6 +135,11 @@ class Reader(Generic[T]):
             return tuple(None if value is None else msgspec.convert(value, column.type) for column, value in pairs)
         except (ValueError, TypeError, binascii.Error, msgspec.MsgspecError) as error:
             raise InvalidMessage("page", "page", f"not a page of this list: {error}", fix="send `next` as it was") from error
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidMessage("query", "limit", f"{limit} rows", fix=f"1 to {MAX_PAGE}; then ask for the next page")
 
 
 def _signature(orders: tuple[Order, ...]) -> str:

@@ -137,6 +137,7 @@ class SqliteReadStore(ReadStore):
         lease = await self._pool.take()
         try:
             with translated(self._database.path):
+                lease.end()  # asked after a conflict too: never from a transaction older than the question
                 row = lease.connection.execute(sql.CHECKPOINT, (name,)).fetchone()
         finally:
             self._pool.give(lease)
