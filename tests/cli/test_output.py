@@ -3,12 +3,11 @@
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
-from deedlog.ops.output import safe, text_of
-from tests.cli.conftest import SPEC, STORE, Fill, Program, Run
+from deedlog.ops.output import on_terminal, safe, text_of
+from tests.cli.conftest import SPEC, STORE, Fill, Program
 
 
 @pytest.mark.parametrize(
@@ -31,9 +30,7 @@ def test_control_characters_are_shown_not_sent() -> None:
     assert safe("a\tb\nc\x1b[31md\x9b") == "a\\tb\\nc\\x1b[31md\\x9b"
 
 
-def test_a_missing_stdout_is_no_failure(run: Run, fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deedlog.ops.output import on_terminal
-
+def test_a_missing_stdout_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert not on_terminal()
 
@@ -78,7 +75,7 @@ class TestTerminal:
         assert "2/2" in seen
         assert "generation 2 is live" in seen
 
-    def test_a_followed_log_is_cut_to_the_width(self, program: Program, fill: Fill, folder: Path) -> None:
+    def test_a_followed_log_is_cut_to_the_width(self, program: Program, fill: Fill) -> None:
         fill(1)
         seen = self.seen(program, "events", "tail", "--from-start", "--limit", "2", "--store", STORE)
         assert "Rewritten" in seen

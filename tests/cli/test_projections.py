@@ -2,10 +2,12 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from deedlog import App
 from tests.cli.conftest import NOTES, SPEC, Fill, Program, Run
 
 
@@ -110,6 +112,21 @@ def test_a_dry_run_says_what_would_be_done(run: Run, fill: Fill) -> None:
     fill(1, projections=True)
     result = run("projections", "rebuild", "NoteView", "--app", SPEC, "--dry-run")
     assert result.stdout == "would fold NoteView: 2 events into new tables for note_view; live now: generation 1 at position 2\n"
+    assert status(run)[1]["generation"] == 1
+
+
+def test_a_rebuild_that_is_stopped_half_way_says_that_nothing_changed(
+    run: Run, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(self: App, read_model: str, report: Callable[[int, int], None]) -> None:
+        report(1, 2)
+        raise KeyboardInterrupt
+
+    fill(1, projections=True)
+    monkeypatch.setattr(App, "rebuild", interrupted)
+    result = run("projections", "rebuild", "NoteView", "--app", SPEC, "--yes")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "rebuilding NoteView 50% (1 of 2)\n\nstopped half-way: the live tables are as they were\n" in result.stderr
     assert status(run)[1]["generation"] == 1
 
 

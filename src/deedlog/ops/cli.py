@@ -14,8 +14,10 @@ from deedlog.ops.check import check
 from deedlog.ops.database import database
 from deedlog.ops.events import events
 from deedlog.ops.projections import projections
+from deedlog.ops.rebuild import rebuild
 from deedlog.ops.serve import serve
 from deedlog.ops.streams import streams
+from deedlog.ops.tail import tail
 from deedlog.ops.worker import worker
 
 
@@ -70,6 +72,8 @@ def main(app: str | None, store: str | None) -> None:
     """
 
 
+events.add_command(tail)
+projections.add_command(rebuild)
 for verb in (serve, worker, check, database, events, streams, projections):
     main.add_command(verb)
 
