@@ -1,9 +1,8 @@
-"""The shop as a process of its own: `python -m tests.http.served STORE PORT`."""
+"""The shop as a server of its own: `uvicorn tests.http.served:api`, with the store from the environment's DEEDLOG_STORE."""
 
-import sys
+import os
 
-from deedlog.http.serve import serve
+from deedlog.http import asgi
 from tests.http.shop import open_shop
 
-if __name__ == "__main__":
-    serve(open_shop(sys.argv[1]), port=int(sys.argv[2]), log_level="warning")
+api = asgi(open_shop(os.environ["DEEDLOG_STORE"]))

@@ -44,7 +44,11 @@ async def test_the_fields_of_a_query_are_its_parameters(document: dict[str, Any]
 
 async def test_a_command_is_described_by_its_docstring_and_its_aggregate(document: dict[str, Any]) -> None:
     create = document["paths"]["/commands/CreateProduct"]["post"]
-    assert (create["description"], create["tags"]) == ("Puts a product on sale.", ["Product"])
+    assert (create["summary"], create["tags"]) == ("Puts a product on sale.", ["Product"])
+
+
+async def test_without_a_docstring_the_name_says_it(document: dict[str, Any]) -> None:
+    assert document["paths"]["/queries/FindProducts"]["get"]["summary"] == "Find products"
 
 
 async def test_the_answer_has_the_type_that_the_query_names(document: dict[str, Any]) -> None:

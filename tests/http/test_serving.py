@@ -69,9 +69,11 @@ def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.http.served", f"sqlite:///{tmp_path / 'shop.db'}", str(port)]
     root = Path(__file__).parents[2]
-    process = subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}"})
+    paths = f"{root}{os.pathsep}{root / 'src'}"
+    command = [sys.executable, "-m", "uvicorn", "tests.http.served:api", "--port", str(port), "--log-level", "warning"]
+    settings = {**os.environ, "PYTHONPATH": paths, "DEEDLOG_STORE": f"sqlite:///{tmp_path / 'shop.db'}"}
+    process = subprocess.Popen(command, cwd=root, env=settings)
     try:
         _wait_for(port, process)
         yield f"http://127.0.0.1:{port}", process

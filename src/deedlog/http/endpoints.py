@@ -17,7 +17,7 @@ from deedlog.consistency.token import token_of
 from deedlog.errors import Unavailable
 from deedlog.http.fields import fields_of
 from deedlog.http.problems import Rejected
-from deedlog.http.tokens import furthest, seen_by, set_cookie
+from deedlog.http.tokens import Seen, seen_by, set_cookie
 from deedlog.http.wire import Call, Reply
 from deedlog.queries.bus import DEFAULT_TIMEOUT
 from deedlog.types import Position, Token
@@ -113,9 +113,8 @@ class Service:
             traceparent=_traceparent(call),
             actor=caller.get("actor"),
             tenant=caller.get("tenant"),
-            checked=True,
         )
-        token = furthest(seen, running.store.id, receipt.position).encode()
+        token = _furthest(seen, receipt).encode()
         headers = ((b"deedlog-token", token), (b"deedlog-position", b"%d" % receipt.position))
         return Reply(_encode(_receipt(running, receipt)), (*headers, *self._cookie(call, token)))
 
@@ -172,6 +171,11 @@ def _traceparent(call: Call) -> str | None:
     """The W3C trace context; one that can't be read is ignored, as that standard wants."""
     text = call.header(b"traceparent")
     return text if text is not None and len(text) <= MAX_ID and _TRACEPARENT.fullmatch(text) else None
+
+
+def _furthest(seen: Seen, receipt: Receipt) -> Token:
+    """The token to send back: never one before that which the request brought."""
+    return seen.token if seen.token is not None and seen.position > receipt.position else receipt.token
 
 
 def _receipt(running: Running, receipt: Receipt) -> ReceiptBody:

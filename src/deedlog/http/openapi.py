@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document of an app: each command and query with its schema, an example, its headers and its errors."""
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args, get_origin
 from urllib.parse import quote
@@ -30,7 +31,7 @@ from deedlog.messages.base import Kind, Query
 from deedlog.messages.registry import MessageType
 from deedlog.queries.bus import QueryHandler
 
-COMMANDS, QUERIES, HEALTH = "Commands", "Queries", "Health"
+COMMANDS, QUERIES, QUERIES_IN_BODY, HEALTH = "Commands", "Queries", "Queries by POST", "Health"
 _OURS = (ReceiptBody, FreshnessBody, Problem, Readiness, Liveness)
 _ABOUT = """Commands change something and answer with a receipt; queries read.
 
@@ -80,7 +81,8 @@ class _Document:
             paths[f"/queries/{quote(kind.name, safe='')}"] = self._query(kind)
         paths["/health/live"] = {"get": self._health("live", "Is the process alive?", Liveness)}
         paths["/health/ready"] = {"get": self._health("ready", "May traffic be sent here?", Readiness, 503)}
-        tags = [*dict.fromkeys(self._tags.get(kind.cls, COMMANDS) for kind in self._commands), QUERIES, HEALTH]
+        groups = dict.fromkeys(self._tags.get(kind.cls, COMMANDS) for kind in self._commands)
+        tags = [*groups, *((QUERIES, QUERIES_IN_BODY) if self._queries else ()), HEALTH]
         return {
             "openapi": "3.1.0",
             "info": {"title": title, "version": version, "description": _ABOUT},
@@ -123,7 +125,7 @@ class _Document:
 
     def _query(self, kind: MessageType) -> dict[str, Any]:
         asked = {
-            **self._head(kind, f"query.{kind.name}.post", QUERIES),
+            **self._head(kind, f"query.{kind.name}.post", QUERIES_IN_BODY),
             "parameters": reference("parameters", QUERY_PARAMETERS),
             "requestBody": self._body(kind),
             "responses": responses("The answer.", self._answer_schema(kind), ANSWER_HEADERS, body=True),
@@ -147,9 +149,9 @@ class _Document:
         }
 
     def _head(self, kind: MessageType, id: str, tag: str) -> dict[str, Any]:
-        head = {"operationId": id, "summary": kind.name, "tags": [tag]}
-        described = self._docs.get(kind.cls)
-        return {**head, "description": described} if described else head
+        first, _, rest = self._docs.get(kind.cls, "").partition("\n\n")
+        head = {"operationId": id, "summary": " ".join(first.split()) or _words(kind.name), "tags": [tag]}
+        return {**head, "description": rest} if rest else head
 
     def _body(self, kind: MessageType) -> dict[str, Any]:
         content = json_content(self._schemas[kind.cls])
@@ -209,6 +211,11 @@ def _answer_of(query: type[Any], handler: QueryHandler | None) -> Any:
         if get_origin(base) is Query and not isinstance(argument := get_args(base)[0], str):
             return argument
     return handler.signature.returns if handler is not None else Any
+
+
+def _words(name: str) -> str:
+    """`CreateProduct` → `Create product`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").capitalize()
 
 
 def _example(cls: type[Any]) -> Any:

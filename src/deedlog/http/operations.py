@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from deedlog.app import MAX_ID
+from deedlog.http.problems import problem_type
 
 _TOKEN_TEXT = {"type": "string", "pattern": r"^d1\.[A-Za-z0-9_.~\-]+$"}
 _ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": "^[!-~]+$"}
@@ -29,7 +30,7 @@ ANSWER_HEADERS = {
     "Deedlog-Behind-Seconds": "BehindSeconds",
 }
 
-_PROBLEMS = {
+_PROBLEMS: dict[int, str] = {
     400: "Not HTTP or JSON as agreed: a header, the query string, or JSON that can't be read.",
     404: "There is nothing of that key.",
     409: "Refused by the state that is there; `code` and `data` say why.",
@@ -40,6 +41,27 @@ _PROBLEMS = {
     503: "Not now, or not fresh enough in time. Safe to send again.",
 }
 _BODY_ONLY = (413, 415)
+_EXAMPLES: dict[int, tuple[str, str, dict[str, Any]]] = {
+    400: (
+        "bad_token",
+        "not a token: 'x'",
+        {"fix": "send what a receipt gave you", "errors": [{"path": "Deedlog-Token", "problem": "not a token: 'x'"}]},
+    ),
+    404: ("not_found", "no row with key '7'", {"data": {"what": "row", "key": "7"}}),
+    409: ("refused", "only 3 left", {"data": {"available": 3}}),
+    413: ("too_large", "the body is longer than 1048576 bytes", {"fix": "send less, or send an address of it"}),
+    415: ("unsupported_media_type", "'text/plain' is not JSON", {"fix": "send application/json"}),
+    422: (
+        "invalid_message",
+        "lines[0].quantity: Expected int, got str",
+        {
+            "fix": "send a value of that type",
+            "errors": [{"path": "lines[0].quantity", "problem": "Expected int, got str"}],
+        },
+    ),
+    500: ("internal", "the server could not do this", {"instance": "urn:uuid:0198c2a4-5f6e-7a10-8b3c-2d4e6f708192"}),
+    503: ("stale", "the read model is at position 41, demanded was 42", {"data": {"reached": 41}}),
+}
 
 
 def parameters(max_wait: float) -> dict[str, Any]:
@@ -76,7 +98,11 @@ def problems(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _problem(status: int, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+    code, detail, more = _EXAMPLES[status]
+    title = code.replace("_", " ").capitalize()
+    example = {"type": problem_type(code), "title": title, "status": status, "detail": detail, "code": code, **more}
+    content = {"application/problem+json": {"schema": schema, "example": example}}
+    found: dict[str, Any] = {"description": description, "content": content}
     if status == 503:
         found["headers"] = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
     return found

@@ -106,7 +106,8 @@ def _encoded(found: Problem, headers: Mapping[str, str] | None = None) -> Encode
     return Encoded(found.status, raw, _encode(found))
 
 
-def _type(code: str) -> str:
+def problem_type(code: str) -> str:
+    """The problem's type: a name that is stable, not an address to open."""
     return f"urn:deedlog:problem:{quote(code, safe='')}"
 
 
@@ -128,7 +129,9 @@ def _unreadable(error: InvalidMessage) -> bool:
 def _declared(error: DeedlogError, status: int, title: str) -> Problem:
     faults = (Fault(error.path, error.problem),) if isinstance(error, InvalidMessage) else ()
     data = {**_attributes(error), **error.data}
-    return Problem(_type(error.code), title, status, error.message, error.code, fix=error.fix, errors=faults, data=data or None)
+    return Problem(
+        problem_type(error.code), title, status, error.message, error.code, fix=error.fix, errors=faults, data=data or None
+    )
 
 
 def _attributes(error: DeedlogError) -> dict[str, Any]:
@@ -146,7 +149,7 @@ def _attributes(error: DeedlogError) -> dict[str, Any]:
 def _rejected(error: Rejected) -> Problem:
     faults = (Fault(error.path, error.detail),) if error.path else ()
     title = error.code.replace("_", " ").capitalize()
-    return Problem(_type(error.code), title, error.status, error.detail, error.code, fix=error.fix, errors=faults)
+    return Problem(problem_type(error.code), title, error.status, error.detail, error.code, fix=error.fix, errors=faults)
 
 
 def _plain(error: HTTPException) -> Problem:
@@ -157,4 +160,6 @@ def _unexpected(error: Exception) -> Problem:
     id = str(uuid4())
     logger.error("request failed, %s: %s", id, error, exc_info=error)
     detail = f"the server could not do this; its log has the reason under {id}"
-    return Problem(_type("internal"), "Internal error", 500, detail, "internal", fix="report this id", instance=f"urn:uuid:{id}")
+    return Problem(
+        problem_type("internal"), "Internal error", 500, detail, "internal", fix="report this id", instance=f"urn:uuid:{id}"
+    )

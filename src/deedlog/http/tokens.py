@@ -6,7 +6,7 @@ another store, or of one that was replaced, is ignored and replaced.
 
 from typing import NamedTuple
 
-from deedlog.consistency.token import position_in, token_of
+from deedlog.consistency.token import position_in
 from deedlog.errors import InvalidMessage
 from deedlog.http.problems import Rejected
 from deedlog.http.wire import Call
@@ -42,11 +42,6 @@ def _demanded(token: Token, store_id: str) -> Position:
         return position_in(token, store_id)
     except InvalidMessage as error:
         raise Rejected(400, "bad_token", error.problem, path="Deedlog-Token", fix=error.fix) from error
-
-
-def furthest(seen: Seen, store_id: str, position: Position) -> Token:
-    """The token to send back: never one before that which the request brought."""
-    return token_of(store_id, max(seen.position, position))
 
 
 def set_cookie(name: str, token: Token, *, secure: bool) -> tuple[bytes, bytes]:
