@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from deedlog.commands.bus import CommandBus
 from deedlog.commands.cache import AggregateCache
 from deedlog.commands.context import CommandContext, Receipt
@@ -122,10 +124,11 @@ class App(Module):
         running = self._running
         if running is None or running.loop is not asyncio.get_running_loop():
             running = await self._started()
-        data = b"" if checked and id is None else running.codec.encode(command)
+        if not checked:
+            running.codec.encode(command)  # refuses what could not be stored
         command_id = id if id is not None else self._ids()
         metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
-        key = _key(id, command, data) if id is not None else None
+        key = _key(id, command) if id is not None else None
         return await running.commands.proceed(CommandContext(command, command_id, metadata, key))
 
     @overload
@@ -273,11 +276,17 @@ def open_stores(url: str, clock: Clock, *, read_only: bool = False) -> tuple[Eve
             raise Misuse(f"'{url}' names no file", fix="sqlite:///relative.db, or sqlite:////absolute/path.db")
         database = Database(path, read_only=read_only)
         return SqliteEventStore(database, clock), SqliteReadStore(database)
+    if not parts.scheme:
+        raise Misuse(f"'{url}' is no address of a store", fix="sqlite:///path, or memory://")
     raise NotSupported(f"no store for '{parts.scheme}://'", fix="use sqlite:///path or memory://")
 
 
-def _key(id: str, command: Any, data: bytes) -> CommandKey:
+_same_for_equals = msgspec.json.Encoder(order="deterministic").encode
+"""Sets have no order of their own: another process may walk through the same one otherwise."""
+
+
+def _key(id: str, command: Any) -> CommandKey:
     if not id or len(id) > MAX_ID or not id.isprintable():
         raise InvalidMessage(type(command).__name__, "id", f"{id[:40]!r}", fix=f"1 to {MAX_ID} printable characters")
-    digest = hashlib.blake2b(type(command).__name__.encode() + b"\0" + data, digest_size=16)
+    digest = hashlib.blake2b(type(command).__name__.encode() + b"\0" + _same_for_equals(command), digest_size=16)
     return CommandKey(id, digest.hexdigest())

@@ -54,8 +54,12 @@ class Codec:
         return NewEvent(self._ids(), kind.name, kind.version, data, metadata, tags)
 
     def metadata(self, metadata: Metadata) -> str:
-        """JSON text of metadata."""
-        return self._encode(metadata).decode()
+        """JSON text of metadata. Raises InvalidMessage for text that is no Unicode."""
+        try:
+            return self._encode(metadata).decode()
+        except UnicodeEncodeError as error:
+            path = next(surrogate_path(msgspec.to_builtins(metadata)), "$").lstrip(".")
+            raise InvalidMessage("metadata", path, "text with half a surrogate pair", fix="send valid Unicode") from error
 
     def decode(self, recorded: RecordedEvent) -> Any:
         """The event object. Raises Corrupt when its name and version are undeclared or its text does not fit the class."""

@@ -1,0 +1,10 @@
+"""The same examples in every run, so that a red build is red again: `HYPOTHESIS=search` looks for new ones."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.register_profile("repeat", COMMON, derandomize=True, database=None, max_examples=60)
+settings.register_profile("search", COMMON, max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS", "repeat"))
