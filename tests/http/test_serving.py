@@ -31,6 +31,13 @@ def test_the_lifespan_starts_and_stops_the_app() -> None:
         _ = app.running
 
 
+def test_without_starlette_the_extra_is_named() -> None:
+    code = "import sys; sys.modules['starlette'] = None; import deedlog.http"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "MissingExtra" in run.stderr
+    assert "pip install 'deedlog[http]'" in run.stderr
+
+
 def test_without_projections_none_run() -> None:
     app = open_shop()
     with TestClient(asgi(app, projections=False)):

@@ -41,6 +41,9 @@ def asgi(
     sets none. `metadata`: finds out who calls, `def (request) -> {"actor": …, "tenant": …}`, plain or async; raises
     Starlette's HTTPException to turn a command away. No header names the actor, because anybody can send a header.
     `title` (the app's name by default) and `version` head the OpenAPI document.
+
+    What is not here is Starlette's: authentication, or `CORSMiddleware` for pages of other origins (expose the `Deedlog-`
+    headers), through `add_middleware`. `/health/ready` tells errors as they are; keep it from strangers.
     """
     settings = Settings(projections, max_body, max_wait, max_behind, cookie, metadata, title, version)
     service = Service(app, settings)

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, get_args, get_origin
 from urllib.parse import quote
 
@@ -32,6 +32,7 @@ from deedlog.messages.registry import MessageType
 from deedlog.queries.bus import QueryHandler
 
 COMMANDS, QUERIES, QUERIES_IN_BODY, HEALTH = "Commands", "Queries", "Queries by POST", "Health"
+_DECIMAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _OURS = (ReceiptBody, FreshnessBody, Problem, Readiness, Liveness)
 _ABOUT = """Commands change something and answer with a receipt; queries read.
 
@@ -103,7 +104,7 @@ class _Document:
         wanted = list(dict.fromkeys([*_OURS, *(kind.cls for kind in kinds), *answers]))
         found, components = msgspec.json.schema_components(wanted, ref_template="#/components/schemas/{name}")
         for schema in (*found, *components.values()):
-            _say_int64(schema)
+            _sharpen(schema)
         return dict(zip(wanted, found, strict=True)), components
 
     def _answer_type(self, kind: MessageType) -> Any:
@@ -225,13 +226,15 @@ def _example(cls: type[Any]) -> Any:
         return None
 
 
-def _say_int64(schema: Any) -> None:
-    """Integers are refused beyond 64 bits, and the document says so."""
-    if isinstance(schema, Mapping):
-        if schema.get("type") == "integer" and isinstance(schema, dict):
+def _sharpen(schema: Any) -> None:
+    """Says what the codec refuses beyond the type: integers of more than 64 bits, texts that are no decimal number."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "integer":
             schema.setdefault("format", "int64")
+        if schema.get("format") == "decimal":
+            schema.setdefault("pattern", _DECIMAL)
         for inner in schema.values():
-            _say_int64(inner)
+            _sharpen(inner)
     elif isinstance(schema, list):
         for inner in schema:
-            _say_int64(inner)
+            _sharpen(inner)

@@ -5,8 +5,9 @@ from typing import Any
 
 from deedlog.app import MAX_ID
 from deedlog.http.problems import problem_type
+from deedlog.queries.bus import DEFAULT_TIMEOUT
 
-_TOKEN_TEXT = {"type": "string", "pattern": r"^d1\.[A-Za-z0-9_.~\-]+$"}
+_TOKEN_TEXT = {"type": "string", "minLength": 1}  # opaque: no pattern, or somebody would read it
 _ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": "^[!-~]+$"}
 _SECONDS = {"type": "number", "minimum": 0}
 _COUNT = {"type": "integer", "minimum": 0}
@@ -73,7 +74,9 @@ def parameters(max_wait: float) -> dict[str, Any]:
         "Token": _header("Deedlog-Token", "From a receipt or an answer: what was seen there is seen here.", _TOKEN_TEXT),
         "MaxStaleness": _header("Deedlog-Max-Staleness", "No event older than these seconds may be missing.", _SECONDS),
         "Timeout": _header(
-            "Deedlog-Timeout", "Seconds to wait for such an answer.", {**_SECONDS, "maximum": max_wait, "default": 5}
+            "Deedlog-Timeout",
+            "Seconds to wait for such an answer.",
+            {**_SECONDS, "maximum": max_wait, "default": min(DEFAULT_TIMEOUT, max_wait)},
         ),
     }
 
