@@ -8,8 +8,6 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 from urllib.parse import unquote, urlsplit
 
-import msgspec
-
 from deedlog.commands.bus import CommandBus
 from deedlog.commands.cache import AggregateCache
 from deedlog.commands.context import CommandContext, Receipt
@@ -128,7 +126,7 @@ class App(Module):
             running.codec.encode(command)  # refuses what could not be stored
         command_id = id if id is not None else self._ids()
         metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
-        key = _key(id, command) if id is not None else None
+        key = _key(id, command, running.codec.content_of(command)) if id is not None else None
         return await running.commands.proceed(CommandContext(command, command_id, metadata, key))
 
     @overload
@@ -281,12 +279,8 @@ def open_stores(url: str, clock: Clock, *, read_only: bool = False) -> tuple[Eve
     raise NotSupported(f"no store for '{parts.scheme}://'", fix="use sqlite:///path or memory://")
 
 
-_same_for_equals = msgspec.json.Encoder(order="deterministic").encode
-"""Sets have no order of their own: another process may walk through the same one otherwise."""
-
-
-def _key(id: str, command: Any) -> CommandKey:
+def _key(id: str, command: Any, content: bytes) -> CommandKey:
     if not id or len(id) > MAX_ID or not id.isprintable():
         raise InvalidMessage(type(command).__name__, "id", f"{id[:40]!r}", fix=f"1 to {MAX_ID} printable characters")
-    digest = hashlib.blake2b(type(command).__name__.encode() + b"\0" + _same_for_equals(command), digest_size=16)
+    digest = hashlib.blake2b(type(command).__name__.encode() + b"\0" + content, digest_size=16)
     return CommandKey(id, digest.hexdigest())

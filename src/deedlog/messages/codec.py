@@ -23,6 +23,9 @@ _AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"^Object (?P<how>missing required field|contains unknown field) `(?P<field>[^`]*)`$")
 
 
+_in_order = msgspec.json.Encoder(order="deterministic").encode
+
+
 class Codec:
     """Encodes and decodes the messages of one registry."""
 
@@ -45,6 +48,10 @@ class Codec:
             raise InvalidMessage(kind.name, "$", problem, fix="store the large part elsewhere and put its address here")
         self._decode(kind, data)
         return data
+
+    def content_of(self, message: Any) -> bytes:
+        """The same bytes for equal messages, in every process: sets and dictionaries, which compare without order, are sorted."""
+        return _in_order(message)
 
     def new_event(self, event: Any, metadata: str) -> NewEvent:
         """An event ready for the store, with an id of its own and its tags."""

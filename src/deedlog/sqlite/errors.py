@@ -15,7 +15,7 @@ _FIXES: dict[str, tuple[type[DeedlogError], str]] = {
     "SQLITE_CANTOPEN": (Misuse, "check that the folder exists and may be written"),
     "SQLITE_PERM": (Misuse, "check the permissions of the file"),
     "SQLITE_CORRUPT": (Corrupt, "stop the service, keep the file, restore a backup"),
-    "SQLITE_NOTADB": (Corrupt, "the path does not name a SQLite database"),
+    "SQLITE_NOTADB": (Corrupt, "name a SQLite database, or a path where there is no file yet"),
 }
 
 

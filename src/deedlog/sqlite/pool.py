@@ -56,7 +56,7 @@ class ReaderPool:
 
     async def take(self) -> Lease:
         """A connection for this caller alone; waits its turn when all are in use."""
-        return self.take_now() or self._renewed(await self._another())
+        return self._renewed(self._free.pop() if self._free else await self._another())
 
     def take_now(self) -> Lease | None:
         """What `take` gives, when one is free; else None."""

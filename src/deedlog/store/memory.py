@@ -6,7 +6,7 @@ from itertools import islice
 
 from deedlog.ids import new_id
 from deedlog.messages.envelope import RecordedEvent, to_micros
-from deedlog.store.batch import Outcome, settle
+from deedlog.store.batch import Outcome, settle, streams_of
 from deedlog.store.coalescer import MAX_WAITING, Coalescer
 from deedlog.store.port import (
     PAGE,
@@ -44,7 +44,7 @@ class MemoryEventStore(EventStore):
         return await self._coalescer.submit(Submission(tuple(writes), command))
 
     async def _write(self, batch: list[Submission]) -> Sequence[Outcome]:
-        versions = {stream: len(events) for stream, events in self._streams.items()}
+        versions = {stream: len(self._streams.get(stream, ())) for stream in streams_of(batch)}
         settled = settle(batch, len(self._log), versions, self._commands, to_micros(self._clock.now()))
         for recorded in settled.recorded():
             self._log.append(recorded)

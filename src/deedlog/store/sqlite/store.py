@@ -14,6 +14,7 @@ from deedlog.messages.envelope import RecordedEvent, to_micros
 from deedlog.sqlite.bulk import insert_many
 from deedlog.sqlite.database import Database, Writer
 from deedlog.sqlite.errors import translate, translated
+from deedlog.sqlite.pool import ReaderPool
 from deedlog.sqlite.thread import WorkerThread
 from deedlog.store.batch import Outcome, command_ids_of, settle, streams_of
 from deedlog.store.coalescer import MAX_WAITING, Coalescer
@@ -55,6 +56,7 @@ class SqliteEventStore(EventStore):
             raise
         self._writer = writer
         self._by_key = self._database.reader()
+        self._streams = ReaderPool(self._database, size=1)
         self._pages = self._database.reader()
         self._writing = WorkerThread("deedlog-append")
         self._reading = WorkerThread("deedlog-read")
@@ -68,6 +70,7 @@ class SqliteEventStore(EventStore):
         self._writing.stop()
         self._reading.stop()
         self._by_key.close()
+        self._streams.close()
         self._pages.close()
         self._writer.close()
 
@@ -115,8 +118,13 @@ class SqliteEventStore(EventStore):
         }
 
     async def read_stream(self, stream: StreamName, after: Version = 0, limit: int = PAGE) -> Sequence[RecordedEvent]:
-        with translated(self._database.path):
-            return _events(self._by_key.execute(sql.READ_STREAM, (stream, after, limit)))
+        lease = await self._streams.take()  # callers of one moment share a read transaction
+        try:
+            return _events(lease.connection.execute(sql.READ_STREAM, (stream, after, limit)))
+        except sqlite3.Error as error:
+            raise translate(error, self._database.path) from error
+        finally:
+            self._streams.give(lease)
 
     async def read_all(
         self,
