@@ -1,6 +1,8 @@
 """The testing kit, tested on a small library of books."""
 
 import datetime as dt
+import subprocess
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -295,3 +297,8 @@ def test_the_clock_stands_still_until_it_is_told_otherwise() -> None:
     assert clock.now().isoformat() == "2030-01-01T00:00:00+00:00"
     with pytest.raises(Misuse, match="no time zone"):
         clock.set(dt.datetime(2030, 1, 1))  # noqa: DTZ001  # the mistake under test
+
+
+def test_the_kit_needs_no_test_framework() -> None:
+    check = "import sys, deedlog.testing; sys.exit('pytest' in sys.modules or 'hypothesis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

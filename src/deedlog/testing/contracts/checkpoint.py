@@ -197,11 +197,13 @@ class CheckpointContract(ABC):
 
     @pytest.mark.parametrize("size", [1, 3, 5_000])
     async def test_a_row_that_the_store_refuses_stops_the_projection_before_its_event(self, tmp_path: Path, size: int) -> None:
-        if "typed" not in self.capabilities:
-            return
         good = [Opened("a1", "ann"), Deposited("a1", 1), Opened("a2", "bob"), OwnerNamed("bob", "Bob")]
         events = [*good, Deposited("a1", TOO_MUCH), Deposited("a2", 5), Opened("x", None), Deposited("x", 1)]
         async with self.opened(tmp_path, events) as (store, reads):
+            if "typed" not in self.capabilities:  # it keeps any number
+                await catch_up(SmallPages(store, size), reads)
+                assert await rows_in(reads) == expected(events)
+                return
             with breaking("x"):  # a second fault behind the first hides nothing
                 with pytest.raises(FoldFailed) as caught:
                     await Runner(together, SmallPages(store, size), reads, codec).catch_up()
@@ -226,9 +228,10 @@ class CheckpointContract(ABC):
             assert await rows_in(reads, together) == only(together, expected(HISTORY))
 
     async def test_runners_of_two_stores_on_one_database_apply_each_event_once(self, tmp_path: Path) -> None:
-        if "shared" not in self.capabilities:
-            return
         async with self.opened(tmp_path, HISTORY) as first, self.opened(tmp_path) as second:
+            if "shared" not in self.capabilities:
+                assert await second[0].head() == 0
+                return
             runners = [Runner(together, SmallPages(store, 2), reads, codec) for store, reads in (first, second)]
             await asyncio.gather(*(runner.catch_up() for runner in runners))
             assert await rows_in(second[1], together) == only(together, expected(HISTORY))
