@@ -111,19 +111,16 @@ class App(Module):
         traceparent: str | None = None,
         actor: str | None = None,
         tenant: str | None = None,
-        checked: bool = False,
     ) -> Receipt:
         """Does what the command asks, durably, and says what that was.
 
         With an `id` it is done once: sent again, the same receipt comes back (P4). Raises Refused, InvalidMessage,
-        WrongExpectedVersion, DuplicateMessage, Unavailable. `checked`: this app's codec has just read the command (HTTP), so it
-        need not be checked once more.
+        WrongExpectedVersion, DuplicateMessage, Unavailable.
         """
         running = self._running
         if running is None or running.loop is not asyncio.get_running_loop():
             running = await self._started()
-        if not checked:
-            running.codec.encode(command)  # refuses what could not be stored
+        running.codec.encode(command)  # refuses what could not be stored
         command_id = id if id is not None else self._ids()
         metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
         key = _key(id, command, running.codec.content_of(command)) if id is not None else None
@@ -219,7 +216,7 @@ class Running:
         if projections:
             self.projecting = True
             for name, runner in self.runners.items():
-                self.queries.listen(name, runner.moved)
+                self.queries.listen(runner)
                 self._tasks.append(asyncio.create_task(runner.run(), name=f"deedlog {name}"))
 
     async def stop(self) -> None:
@@ -279,8 +276,10 @@ def open_stores(url: str, clock: Clock, *, read_only: bool = False) -> tuple[Eve
     raise NotSupported(f"no store for '{parts.scheme}://'", fix="use sqlite:///path or memory://")
 
 
-def _key(id: str, command: Any, content: bytes) -> CommandKey:
-    if not id or len(id) > MAX_ID or not id.isprintable():
-        raise InvalidMessage(type(command).__name__, "id", f"{id[:40]!r}", fix=f"1 to {MAX_ID} printable characters")
+def _key(id: object, command: Any, content: bytes) -> CommandKey:
+    if not isinstance(id, str) or not id or len(id) > MAX_ID or not id.isprintable():
+        raise InvalidMessage(
+            type(command).__name__, "id", f"{str(id)[:40]!r} is no id", fix=f"1 to {MAX_ID} printable characters"
+        )
     digest = hashlib.blake2b(type(command).__name__.encode() + b"\0" + content, digest_size=16)
     return CommandKey(id, digest.hexdigest())

@@ -63,7 +63,8 @@ class InvalidMessage(DomainError):
     code = "invalid_message"
 
     def __init__(self, message_name: str, path: str, problem: str, *, fix: str = "") -> None:
-        super().__init__(f"{message_name}: {path}: {problem}", fix=fix)
+        at = "" if path == "$" else f"{path}: "
+        super().__init__(f"{message_name}: {at}{problem}", fix=fix)
         self.message_name = message_name
         self.path = path
         self.problem = problem
@@ -132,15 +133,20 @@ class Unavailable(DeedlogError):
 
 
 class Stale(Unavailable):
-    """The read model did not reach what was demanded within the timeout; nothing older was returned."""
+    """The read model did not reach what was demanded within the timeout; nothing older was returned.
+
+    `cause` says why it stands still, when it does and runs in this process; then nobody waits for the timeout.
+    """
 
     code = "stale"
 
-    def __init__(self, demanded: str, reached: int, waited: float) -> None:
+    def __init__(self, demanded: str, reached: int, waited: float, cause: str = "") -> None:
+        stands = f"; it stands still: {cause}" if cause else ""
         super().__init__(
-            f"the read model is at position {reached}, demanded was {demanded}; waited {waited:.3f} s",
-            fix="ask again, allow a longer timeout, or look at `deedlog projections status`",
+            f"the read model is at position {reached}, demanded was {demanded}; waited {waited:.3f} s{stands}",
+            fix="mend its fold and restart" if cause else "ask again, or allow a longer timeout",
         )
+        self.cause = cause
         self.demanded = demanded
         self.reached = reached
         self.waited = waited

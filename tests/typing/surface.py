@@ -112,7 +112,7 @@ class Product(Aggregate):
     def dropped(self, event: Dropped) -> None: ...
 
 
-@parts.read_model(key="product_id", indexes=["price", ("price", "product_id")], search=["product_id"])
+@parts.read_model(key="product_id", indexes=["product_id", ("product_id",)], search=["product_id"])
 class ProductView(ReadModel):
     product_id: str
     price: Decimal | None = None

@@ -129,7 +129,7 @@ def test_a_decider_without_annotation(module: Module, refused: Check) -> None:
 
 def test_a_state_without_a_beginning(module: Module, refused: Check) -> None:
     @module.aggregate(key="id")
-    class Thing(Aggregate, kw_only=True):
+    class Thing(Aggregate):
         price: Decimal
 
         @decide
@@ -288,3 +288,27 @@ async def test_a_reader_of_a_model_that_is_not_there() -> None:
 
     with pytest.raises(InvalidDeclaration, match="View is no read model of this app"):
         await app.start()
+
+
+def test_state_without_annotation(module: Module, refused: Check) -> None:
+    @module.aggregate(key="id")
+    class Thing(Aggregate):
+        LIMIT = 5
+        free = 100
+
+        @decide
+        def make(self, command: Make) -> None: ...
+
+    refused("Thing.free has no annotation")
+
+
+def test_an_index_on_a_decimal(module: Module, refused: Check) -> None:
+    @module.read_model(key="id", indexes=["price"])
+    class View(ReadModel):
+        id: str
+        price: Decimal = Decimal(0)
+
+        @on(start_missing=True)
+        def made(self, event: Made) -> None: ...
+
+    refused("View.price is stored as decimal and can't be indexed")

@@ -193,3 +193,32 @@ def test_names_that_nobody_could_type_are_refused(name: str) -> None:
 def test_messages_are_immutable() -> None:
     with pytest.raises(AttributeError, match="immutable"):
         Line("p").product = "q"  # type: ignore[misc]
+
+
+class Loose(msgspec.Struct):
+    product: str
+    quantity: int = 1
+
+
+@dataclass
+class PlainPlace:
+    order: str
+    lines: list[Loose]
+    note: str | None = None
+    notes: dict[str, Loose] | None = None
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"order": "o", "lines": [], "nite": "x"}', "nite"),
+        (b'{"order": "o", "lines": [{"product": "p", "quantitty": 2}]}', "lines[0].quantitty"),
+        (b'{"order": "o", "lines": [], "notes": {"a": {"product": "p", "x": 1}}}', "notes['a'].x"),
+    ],
+)
+def test_a_field_too_much_is_refused_in_any_class(body: bytes, path: str) -> None:
+    registry = Registry()
+    registry.add("command", PlainPlace)
+    with pytest.raises(InvalidMessage, match="unknown field") as caught:
+        Codec(registry).from_json("command", "PlainPlace", body)
+    assert caught.value.path == path

@@ -8,9 +8,25 @@ from typing import Any
 import msgspec
 import pytest
 
-from deedlog import App, InvalidMessage, Misuse, NotFound, NotSupported, Query, Reader, Sql, Stale, UnknownMessage
+from deedlog import (
+    App,
+    InvalidMessage,
+    Misuse,
+    Module,
+    NotFound,
+    NotSupported,
+    Query,
+    Reader,
+    ReadModel,
+    Sql,
+    Stale,
+    Unavailable,
+    UnknownMessage,
+    starts,
+)
 from deedlog.consistency.token import positions_in, token_of
-from tests.faults.bank import Balance, Deposit, GetBalance, Open, OwnerTotal, Rename, bank_app
+from deedlog.testing import TestClock
+from tests.faults.bank import Account, Balance, Deposit, GetBalance, Open, Opened, OwnerTotal, Rename, bank, bank_app
 
 ONE = Decimal(1)
 
@@ -226,10 +242,7 @@ class Rows(Query[list[tuple[str, str, int]]]):
     pass
 
 
-def bank_with_more_columns() -> Any:
-    from deedlog import Module, ReadModel, starts
-    from tests.faults.bank import Opened
-
+def bank_with_more_columns() -> Module:
     module = Module()
 
     @module.read_model(key="account", table="balance", indexes=["owner"])
@@ -248,3 +261,64 @@ def bank_with_more_columns() -> Any:
         return [(row.account, row.owner, row.luck) for row in (await balances.find()).rows]
 
     return module
+
+
+async def test_a_new_model_over_an_old_log_is_built_before_it_answers(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bank.db'}"
+    commands = App("bank", store=url)
+    commands.include(only_commands())
+    async with commands:
+        for number in range(20):
+            await commands.execute(Open(f"a{number}", "Ann"))
+    app = bank_app(url)
+    await app.start(projections=False)
+    with pytest.raises(Unavailable, match="being built: event 0 of 20"):
+        await app.ask(GetBalance("a0"))
+    await app.catch_up()
+    assert (await app.ask(GetBalance("a0"))).value.owner == "Ann"
+    await app.stop()
+
+
+def only_commands() -> Module:
+    module = Module()
+    module.aggregate(key="account")(Account)
+    return module
+
+
+class Broken(ReadModel):
+    account: str
+
+    @starts
+    @classmethod
+    def opened(cls, event: Opened) -> "Broken":
+        raise RuntimeError("a typo")
+
+
+class GetBroken(Query[Broken]):
+    account: str
+
+
+async def test_a_projection_that_stands_still_says_why_at_once(app: App) -> None:
+    app.read_model(key="account")(Broken)
+
+    @app.query
+    async def get_broken(query: GetBroken, rows: Reader[Broken]) -> Broken:
+        return await rows.get(query.account)
+
+    async with app:
+        receipt = await app.execute(Open("a", "Ann"))
+        with pytest.raises(Stale, match="stands still: RuntimeError: a typo") as caught:
+            await app.ask(GetBroken("a"), after=receipt.token, timeout=30)
+        assert caught.value.waited < 30
+        assert (await app.ask(GetBalance("a"), after=receipt.token)).value.owner == "Ann"
+
+
+async def test_no_staleness_at_all_trusts_no_clock() -> None:
+    """The clock stands still, so no event is older than 0 seconds: it is missing all the same."""
+    app = App("bank", store="memory://", clock=TestClock())
+    app.include(bank)
+    await app.start(projections=False)
+    await app.execute(Open("a", "Ann"))
+    with pytest.raises(Stale):
+        await app.ask(GetBalance("a"), max_staleness=0, timeout=0.01)
+    await app.stop()

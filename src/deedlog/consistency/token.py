@@ -11,15 +11,15 @@ def token_of(store_id: str, position: Position) -> Token:
     return f"{_PREFIX}{store_id}.{position}"
 
 
-def positions_in(token: Token) -> dict[str, Position]:
+def positions_in(token: object) -> dict[str, Position]:
     """Store id → position. Raises InvalidMessage for text that is no token."""
     try:
-        if not token.startswith(_PREFIX):
+        if not isinstance(token, str) or not token.startswith(_PREFIX):
             raise ValueError("no token of deedlog")
         pairs = (part.split(".") for part in token[len(_PREFIX) :].split("~"))
         found = {store: _digits(position) for store, position in pairs}
     except ValueError as error:
-        raise InvalidMessage("token", "$", f"not a token: {token[:80]!r}", fix="send what a receipt gave you") from error
+        raise InvalidMessage("token", "$", f"not a token: {str(token)[:80]!r}", fix="send what a receipt gave you") from error
     return found
 
 

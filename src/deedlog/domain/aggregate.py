@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from deedlog.domain.signature import Signature, classes_in
+from deedlog.domain.signature import Signature, classes_in, refuse_unannotated
 from deedlog.errors import InvalidDeclaration, InvalidMessage, Misuse
 from deedlog.messages.base import Event, place_of
 from deedlog.messages.streams import check_stream
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__deedlog_role__"
 
 
-class Aggregate(msgspec.Struct):
+class Aggregate(msgspec.Struct, kw_only=True):
     """Subclass it; give every field a default: that is the state before the first event."""
 
     _version: Version = 0
@@ -61,6 +61,7 @@ class AggregateType:
             raise InvalidDeclaration(self.place, f"{cls.__name__} is not an Aggregate", fix="subclass deedlog.Aggregate")
         if "-" in self.category or not self.category.isprintable():
             raise InvalidDeclaration(self.place, f"category '{self.category}' has a hyphen", fix="use underscores")
+        refuse_unannotated(cls, self.place)
         self._check_initial()
         produced = [pair for function in _marked(cls) for pair in self._add(function)]
         if not self.decides:

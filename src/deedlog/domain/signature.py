@@ -53,6 +53,16 @@ class Signature:
         return self.first
 
 
+def refuse_unannotated(cls: type[Any], place: str) -> None:
+    """Raises InvalidDeclaration for `free = 100` in a class body: without an annotation it is no field. CAPITALS may be."""
+    for name, value in vars(cls).items():
+        plain = not callable(value) and not hasattr(value, "__get__")
+        if plain and not name.startswith("__") and not name.isupper() and name not in vars(cls).get("__annotations__", {}):
+            raise InvalidDeclaration(
+                place, f"{cls.__name__}.{name} has no annotation, so it is no field", fix=f"write {name}: {type(value).__name__}"
+            )
+
+
 def classes_in(annotation: Any) -> Iterable[type[Any]]:
     """The classes an annotation names: `A | B`, `list[A]`, `Iterator[A | B] | None` → A, B. Never NoneType."""
     if annotation is None or annotation is type(None) or annotation is Any:

@@ -90,6 +90,8 @@ class Codec:
         """A command or query from a JSON object. Raises UnknownMessage or InvalidMessage."""
         found = self.registry.newest(kind, name)
         message = self._decode(found, body)
+        if found.extras is not None:
+            self._refuse_extras(found, msgspec.json.decode(body))
         self._check(found, message)
         return message
 
@@ -100,8 +102,20 @@ class Codec:
             message = msgspec.convert(dict(fields), found.cls, strict=False)
         except (msgspec.ValidationError, RecursionError) as error:
             raise self._invalid(found, error) from error
+        if found.extras is not None:
+            self._refuse_extras(found, dict(fields))
         self._check(found, message)
         return message
+
+    def _refuse_extras(self, kind: MessageType, raw: Any) -> None:
+        path = kind.extras(raw) if kind.extras is not None else None
+        if path is not None:
+            raise self._unknown_field(kind, path.lstrip("."))
+
+    @staticmethod
+    def _unknown_field(kind: MessageType, path: str) -> InvalidMessage:
+        known = f"; the fields are: {', '.join(kind.fields)}" if "." not in path and "[" not in path else ""
+        return InvalidMessage(kind.name, path, "unknown field", fix=f"remove it{known}")
 
     def _decode(self, kind: MessageType, data: bytes) -> Any:
         try:
@@ -128,9 +142,7 @@ class Codec:
             field = f"{path}.{named['field']}".lstrip(".")
             if named["how"].startswith("missing"):
                 return InvalidMessage(kind.name, field, "required, but missing", fix="add this field")
-            known = ", ".join(kind.fields)
-            fix = "remove it" if path else f"remove it; the fields are: {known}"
-            return InvalidMessage(kind.name, field, "unknown field", fix=fix)
+            return self._unknown_field(kind, field)
         return InvalidMessage(kind.name, path or "$", problem.replace("`", ""), fix="send a value of that type")
 
     def _unencodable(self, kind: MessageType, message: Any, error: Exception) -> InvalidMessage:

@@ -7,6 +7,7 @@ import msgspec
 
 from deedlog.errors import InvalidDeclaration, UnknownMessage
 from deedlog.messages.base import Kind, identity_of, is_message_class, place_of
+from deedlog.messages.extras import Look, compile_extras
 from deedlog.messages.limits import Check, compile_check
 
 
@@ -25,6 +26,7 @@ class MessageType:
             self.decoder = msgspec.json.Decoder(cls)
             self.fields = tuple(field.name for field in msgspec.inspect.type_info(cls).fields)  # type: ignore[attr-defined]
             self.check: Check | None = compile_check(cls)
+            self.extras: Look | None = compile_extras(cls)
             msgspec.json.schema(cls)  # refuses types that the codec would only refuse when it meets one
         except (TypeError, NameError) as error:
             raise InvalidDeclaration(

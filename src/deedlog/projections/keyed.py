@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, get_args
 
-from deedlog.domain.signature import Signature, classes_in
+from deedlog.domain.signature import Signature, classes_in, refuse_unannotated
 from deedlog.errors import InvalidDeclaration
 from deedlog.messages.base import is_message_class
 from deedlog.projections.declare import MARK, KeySpec, Mark
@@ -106,6 +106,7 @@ class KeyedFold:
     """A read model with its handlers."""
 
     def __init__(self, model: RowType, keys_by_class: dict[type[Any], str]) -> None:
+        refuse_unannotated(model.cls, model.place)
         self.model = model
         self.keys_by_class = keys_by_class
         self.handlers = [Handler(self, name, method, mark) for name, method, mark in _marked(model.cls)]

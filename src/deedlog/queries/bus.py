@@ -17,11 +17,12 @@ from deedlog.domain.signature import Signature
 from deedlog.errors import InvalidDeclaration, InvalidMessage, Misuse, Stale, UnknownMessage
 from deedlog.messages.envelope import to_micros
 from deedlog.projections.projection import Projection, model_of
+from deedlog.projections.runner import Failure, Runner
 from deedlog.reads.model import RowType
 from deedlog.reads.port import Checkpoint, Projected, ReadStore, Snapshot
 from deedlog.reads.reader import Reader
 from deedlog.store.port import EventStore
-from deedlog.store.signal import Signal, wait_for_any
+from deedlog.store.signal import wait_for_any
 from deedlog.types import Clock, Position, Token
 
 T = TypeVar("T")
@@ -110,14 +111,19 @@ class QueryBus:
         self._reads = reads
         self._clock = clock
         self._handlers: dict[type[Any], QueryHandler] = {}
-        self._signals: dict[str, Signal] = {}
+        self._runners: dict[str, Runner] = {}
 
     def add(self, handler: QueryHandler) -> None:
         self._handlers[handler.query] = handler
 
-    def listen(self, projection: str, moved: Signal) -> None:
-        """A runner of this process says when it has moved; without one, waiting polls."""
-        self._signals[projection] = moved
+    def listen(self, runner: Runner) -> None:
+        """A runner of this process says when it has moved, or why it can't; without one, waiting polls."""
+        self._runners[runner.projection.name] = runner
+
+    def _failure(self, handler: QueryHandler) -> Failure | None:
+        """Why a projection of this handler stands still, if one does."""
+        running = (self._runners.get(projection.name) for projection in handler.projections)
+        return next((runner.failure for runner in running if runner is not None and runner.failure is not None), None)
 
     async def ask(self, query: Any, *, after: Token | None, max_staleness: float | None, timeout: float) -> Answer[Any]:
         """The answer of one query. Raises Stale when the demand is not met within `timeout` seconds."""
@@ -136,13 +142,14 @@ class QueryBus:
                 if demand is _NONE or demand.is_met(freshness):
                     return Answer(await self._call(handler, query, snapshot), freshness)
             left = started + timeout - loop.time()
-            if left <= 0:
-                raise Stale(str(demand), freshness.position, loop.time() - started)
+            failure = self._failure(handler)
+            if left <= 0 or failure is not None:
+                raise Stale(str(demand), freshness.position, loop.time() - started, failure.error if failure else "")
             await self._moved(handler, min(left, POLL_SECONDS))
 
     async def _moved(self, handler: QueryHandler, seconds: float) -> None:
         """Until one of the handler's projections moves, at most `seconds`."""
-        signals = [s for p in handler.projections if (s := self._signals.get(p.name)) is not None]
+        signals = [runner.moved for p in handler.projections if (runner := self._runners.get(p.name)) is not None]
         await wait_for_any(signals, seconds)
 
     async def _freshness(self, snapshot: Snapshot) -> Freshness:
@@ -191,7 +198,9 @@ class _Demand(msgspec.Struct, frozen=True):
     def is_met(self, freshness: Freshness) -> bool:
         if freshness.position < self.position:
             return False
-        return self.max_staleness is None or freshness.behind_seconds <= self.max_staleness
+        if self.max_staleness is None or freshness.behind_events == 0:
+            return True
+        return self.max_staleness > 0 and freshness.behind_seconds <= self.max_staleness  # 0 trusts no clock
 
     def __str__(self) -> str:
         parts = [f"position {self.position}"] if self.position else []

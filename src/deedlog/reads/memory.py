@@ -57,7 +57,7 @@ class MemoryReadStore(ReadStore):
             taken = {self._owner[model.name] for model in projected.models if model.name in self._owner}
             for name in taken:
                 self._live.pop(name, None)
-            new.checkpoint = msgspec.structs.replace(new.checkpoint, building_to=head if taken else 0)
+            new.checkpoint = msgspec.structs.replace(new.checkpoint, building_to=head)
             self._adopt(projected, new)
         return self._live[projected.name].checkpoint
 

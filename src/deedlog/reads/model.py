@@ -85,6 +85,13 @@ class RowType:
             if name not in self.columns:
                 known = ", ".join(self.columns)
                 raise InvalidDeclaration(self.place, f"{self.name} has no field '{name}'", fix=f"its fields: {known}")
+        for name in (name for index in self.indexes for name in index):
+            if self.columns[name].kind in ("decimal", "json"):
+                raise InvalidDeclaration(
+                    self.place,
+                    f"{self.name}.{name} is stored as {self.columns[name].kind} and can't be indexed",
+                    fix="drop it from indexes; finding and sorting by a decimal works without",
+                )
         if self.columns[self.key].kind not in KEY_KINDS or self.columns[self.key].optional:
             raise InvalidDeclaration(
                 self.place,

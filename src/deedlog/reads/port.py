@@ -135,8 +135,8 @@ class ReadStore(ABC):
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
         """Makes the tables where there are none, and says how far they are.
 
-        Where the definition has changed, new empty tables take the place of the old; queries are refused until they have
-        come to `head`. A projection that held one of these tables under another name goes away.
+        Where they are new, or the definition has changed, they start empty (in place of the old), and queries are refused until
+        they have come to `head`. A projection that held one of these tables under another name goes away.
         """
 
     @abstractmethod

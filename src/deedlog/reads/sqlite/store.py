@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from types import TracebackType
 from typing import Any, TypeVar
 
-from deedlog.errors import Conflict, InvalidDeclaration, Misuse
+from deedlog.errors import Conflict, Misuse
 from deedlog.reads.model import Key, RowType
 from deedlog.reads.port import (
     Changes,
@@ -83,15 +83,6 @@ class SqliteReadStore(ReadStore):
         return found
 
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
-        for model in projected.models:
-            for index in model.indexes:
-                for name in index:
-                    if model.columns[name].kind in ("decimal", "json"):
-                        raise InvalidDeclaration(
-                            model.place,
-                            f"{model.name}.{name} is a {model.columns[name].kind}: SQLite can't index that",
-                            fix="drop it from indexes; sorting and comparing decimals works without",
-                        )
         return await self._write(lambda connection: self._prepare(connection, projected, head))
 
     def _prepare(self, connection: sqlite3.Connection, projected: Projected, head: Position) -> Checkpoint:
@@ -99,7 +90,7 @@ class SqliteReadStore(ReadStore):
         if live is None or live[1] != projected.definition:
             tables = json.dumps([model.table for model in projected.models])
             before = connection.execute(sql.HOLDERS, (tables,)).fetchall()
-            generation = self._create(connection, projected, live=True, building_to=head if before else 0)
+            generation = self._create(connection, projected, live=True, building_to=head)
             for name, old, held in before:
                 self._drop(connection, name, old, held, views=True)
             self._show(connection, projected, generation)
