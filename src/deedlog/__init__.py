@@ -6,6 +6,7 @@ from deedlog.commands.context import Append, CommandContext, Middleware, Proceed
 from deedlog.consistency.freshness import Answer, Freshness
 from deedlog.domain.aggregate import Aggregate, decide, evolve
 from deedlog.errors import (
+    Building,
     Conflict,
     Corrupt,
     DeedlogError,
@@ -41,6 +42,7 @@ __all__ = [
     "AnyVersion",
     "App",
     "Append",
+    "Building",
     "Command",
     "CommandContext",
     "Commands",

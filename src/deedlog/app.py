@@ -155,7 +155,8 @@ class App(Module):
         """The answer, with its freshness.
 
         `after`: the answer reflects the write of this token. `max_staleness`: no event older than this many seconds is missing.
-        Waits for that, at most `timeout` seconds, then raises Stale (P7). Raises what the handler raises, so NotFound.
+        Waits for that, at most `timeout` seconds, then raises Stale (P7), or Building where a read
+        model is not yet complete. Raises what the handler raises, so NotFound.
         """
         running = self._running
         if running is None or running.loop is not asyncio.get_running_loop():

@@ -10,7 +10,8 @@
     │   └── DuplicateMessage   this id was used for something else
     ├── NotFound               no such row
     ├── Unavailable            safe to try again
-    │   └── Stale              the read model has not caught up in time
+    │   ├── Stale              the read model has not caught up in time
+    │   └── Building           the read model is new and not yet complete
     ├── Misuse                 the program or its configuration is wrong
     │   ├── InvalidDeclaration names file and line
     │   ├── NotSupported
@@ -150,6 +151,20 @@ class Stale(Unavailable):
         self.demanded = demanded
         self.reached = reached
         self.waited = waited
+
+
+class Building(Unavailable):
+    """The read model is new, or its declaration has changed: it answers when it has come to `until`."""
+
+    code = "building"
+
+    def __init__(self, projection: str, position: int, until: int) -> None:
+        super().__init__(
+            f"{projection} is being built: event {position} of {until}", fix="ask again, or look at `deedlog projections status`"
+        )
+        self.projection = projection
+        self.position = position
+        self.until = until
 
 
 class Misuse(DeedlogError):

@@ -50,7 +50,7 @@ def test_a_declaration_that_cannot_work_is_said_with_file_and_line(run: Run, fol
     assert "fix: its fields: note_id, text" in result.stderr
 
 
-def test_check_finds_what_only_the_store_can_refuse(run: Run, folder: Path) -> None:
+def test_check_finds_an_index_that_can_not_be(run: Run, folder: Path) -> None:
     text = NOTES.replace('key="note_id")\nclass NoteView', 'key="note_id", indexes=["price"])\nclass NoteView')
     text = "from decimal import Decimal\n" + text.replace(
         "    text: str\n\n    @starts", "    text: str\n    price: Decimal = Decimal(0)\n\n    @starts"
@@ -58,7 +58,7 @@ def test_check_finds_what_only_the_store_can_refuse(run: Run, folder: Path) -> N
     (folder / "notes.py").write_text(text, "utf-8")
     result = run("check", "--app", SPEC)
     assert result.exit_code == 1
-    assert "SQLite can't index that" in result.stderr
+    assert "NoteView.price is stored as decimal and can't be indexed" in result.stderr
 
 
 def test_init_says_what_it_made_and_twice_is_fine(run: Run) -> None:

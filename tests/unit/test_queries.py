@@ -10,6 +10,7 @@ import pytest
 
 from deedlog import (
     App,
+    Building,
     InvalidMessage,
     Misuse,
     Module,
@@ -20,7 +21,6 @@ from deedlog import (
     ReadModel,
     Sql,
     Stale,
-    Unavailable,
     UnknownMessage,
     starts,
 )
@@ -272,8 +272,8 @@ async def test_a_new_model_over_an_old_log_is_built_before_it_answers(tmp_path: 
             await commands.execute(Open(f"a{number}", "Ann"))
     app = bank_app(url)
     await app.start(projections=False)
-    with pytest.raises(Unavailable, match="being built: event 0 of 20"):
-        await app.ask(GetBalance("a0"))
+    with pytest.raises(Building, match="being built: event 0 of 20"):
+        await app.ask(GetBalance("a0"), timeout=0.01)
     await app.catch_up()
     assert (await app.ask(GetBalance("a0"))).value.owner == "Ann"
     await app.stop()

@@ -14,7 +14,7 @@ from deedlog.consistency.freshness import Answer, Freshness
 from deedlog.consistency.token import position_in
 from deedlog.domain.services import resolve
 from deedlog.domain.signature import Signature
-from deedlog.errors import InvalidDeclaration, InvalidMessage, Misuse, Stale, UnknownMessage
+from deedlog.errors import Building, InvalidDeclaration, InvalidMessage, Misuse, Stale, UnknownMessage
 from deedlog.messages.envelope import to_micros
 from deedlog.projections.projection import Projection, model_of
 from deedlog.projections.runner import Failure, Runner
@@ -121,12 +121,15 @@ class QueryBus:
         self._runners[runner.projection.name] = runner
 
     def _failure(self, handler: QueryHandler) -> Failure | None:
-        """Why a projection of this handler stands still, if one does."""
-        running = (self._runners.get(projection.name) for projection in handler.projections)
-        return next((runner.failure for runner in running if runner is not None and runner.failure is not None), None)
+        """The event that a projection of this handler stands still before, if it does."""
+        for projection in handler.projections:
+            runner = self._runners.get(projection.name)
+            if runner is not None and runner.failure is not None and runner.failure.position is not None:
+                return runner.failure
+        return None
 
     async def ask(self, query: Any, *, after: Token | None, max_staleness: float | None, timeout: float) -> Answer[Any]:
-        """The answer of one query. Raises Stale when the demand is not met within `timeout` seconds."""
+        """The answer of one query. Raises Stale (or Building) when the demand is not met within `timeout` seconds."""
         handler = self._handlers.get(type(query))
         if handler is None:
             known = sorted(cls.__name__ for cls in self._handlers)
@@ -137,15 +140,23 @@ class QueryBus:
         loop = asyncio.get_running_loop()
         started = loop.time()
         while True:
-            async with self._reads.snapshot(handler.projected) as snapshot:
-                freshness = await self._freshness(snapshot)
-                if demand is _NONE or demand.is_met(freshness):
-                    return Answer(await self._call(handler, query, snapshot), freshness)
-            left = started + timeout - loop.time()
+            building: Building | None = None
+            position = 0
+            try:
+                async with self._reads.snapshot(handler.projected) as snapshot:
+                    freshness = await self._freshness(snapshot)
+                    if demand is _NONE or demand.is_met(freshness):
+                        return Answer(await self._call(handler, query, snapshot), freshness)
+                    position = freshness.position
+            except Building as error:
+                building = error
+            waited = loop.time() - started
             failure = self._failure(handler)
-            if left <= 0 or failure is not None:
-                raise Stale(str(demand), freshness.position, loop.time() - started, failure.error if failure else "")
-            await self._moved(handler, min(left, POLL_SECONDS))
+            if waited >= timeout or failure is not None:
+                if building is not None and failure is None:
+                    raise building
+                raise Stale(str(demand), position, waited, failure.error if failure else "")
+            await self._moved(handler, min(timeout - waited, POLL_SECONDS))
 
     async def _moved(self, handler: QueryHandler, seconds: float) -> None:
         """Until one of the handler's projections moves, at most `seconds`."""
@@ -206,7 +217,7 @@ class _Demand(msgspec.Struct, frozen=True):
         parts = [f"position {self.position}"] if self.position else []
         if self.max_staleness is not None:
             parts.append(f"at most {self.max_staleness} s old")
-        return " and ".join(parts)
+        return " and ".join(parts) or "a complete read model"
 
 
 _NONE = _Demand(0, None)

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from deedlog.errors import Misuse, Unavailable
+from deedlog.errors import Building, Misuse
 from deedlog.reads.model import Key, RowType
 from deedlog.types import Position
 
@@ -161,15 +161,12 @@ class ReadStore(ABC):
 
     @abstractmethod
     def snapshot(self, projections: Collection[Projected]) -> AbstractAsyncContextManager[Snapshot]:
-        """A consistent view for one query. Raises Unavailable where a projection is being built."""
+        """A consistent view for one query. Raises Building where a projection is not yet complete."""
 
 
 def refuse_unready(projected: Projected, checkpoint: Checkpoint) -> None:
-    """Raises Unavailable while a projection has not come to where its predecessor was, Misuse when it is another's."""
+    """Raises Building while a projection has not come to where it has to be, Misuse when it is another's."""
     if checkpoint.definition != projected.definition:
         raise Misuse(f"{projected.name} was built by another version of this app", fix="restart this process with that version")
     if checkpoint.position < checkpoint.building_to:
-        raise Unavailable(
-            f"{projected.name} is being built: event {checkpoint.position} of {checkpoint.building_to}",
-            fix="its definition has changed; ask again when it is done",
-        )
+        raise Building(projected.name, checkpoint.position, checkpoint.building_to)
