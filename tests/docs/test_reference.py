@@ -21,7 +21,7 @@ SAMPLES: dict[str, DeedlogError] = {
     "Conflict": deedlog.Conflict("first"),
     "NotFound": deedlog.NotFound("Row", "1"),
     "Stale": deedlog.Stale("position 2", 1, 0.1),
-    "Building": Building("View", 1, 2),
+    "Building": deedlog.Building("View", 1, 2),
     "Unavailable": deedlog.Unavailable("later"),
     "InvalidDeclaration": deedlog.InvalidDeclaration("file:1", "wrong"),
     "NotSupported": deedlog.NotSupported("not here"),
