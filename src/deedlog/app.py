@@ -123,7 +123,7 @@ class App(Module):
         running.codec.encode(command)  # refuses what could not be stored
         command_id = id if id is not None else self._ids()
         metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
-        key = _key(id, command, running.codec.content_of(command)) if id is not None else None
+        key = running.key_of(id, command) if id is not None else None
         return await running.commands.proceed(CommandContext(command, command_id, metadata, key))
 
     @overload
@@ -245,6 +245,15 @@ class Running:
         known = sorted(fold.model.name for fold in self.definition.folds)
         raise Misuse(f"there is no read model '{read_model}'", fix=f"one of {', '.join(known) or 'none'}")
 
+    def key_of(self, id: object, command: Any) -> CommandKey:
+        """A command's id with the digest of its name and content. Raises InvalidMessage for an id that can't be one."""
+        kind = self.codec.registry.of(type(command))
+        if not isinstance(id, str) or not id or len(id) > MAX_ID or not id.isprintable():
+            fix = f"1 to {MAX_ID} printable characters"
+            raise InvalidMessage(kind.name, "id", f"{str(id)[:40]!r} is no id", fix=fix)
+        digest = hashlib.blake2b(kind.name.encode() + b"\0" + self.codec.content_of(command), digest_size=16)
+        return CommandKey(id, digest.hexdigest())
+
     async def _send(self, command: Any, cause: CommandContext, id: str | None) -> Receipt:
         meta = cause.metadata
         return await self._execute(
@@ -275,12 +284,3 @@ def open_stores(url: str, clock: Clock, *, read_only: bool = False) -> tuple[Eve
     if not parts.scheme:
         raise Misuse(f"'{url}' is no address of a store", fix="sqlite:///path, or memory://")
     raise NotSupported(f"no store for '{parts.scheme}://'", fix="use sqlite:///path or memory://")
-
-
-def _key(id: object, command: Any, content: bytes) -> CommandKey:
-    if not isinstance(id, str) or not id or len(id) > MAX_ID or not id.isprintable():
-        raise InvalidMessage(
-            type(command).__name__, "id", f"{str(id)[:40]!r} is no id", fix=f"1 to {MAX_ID} printable characters"
-        )
-    digest = hashlib.blake2b(type(command).__name__.encode() + b"\0" + content, digest_size=16)
-    return CommandKey(id, digest.hexdigest())

@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any, get_args
 
 from deedlog.domain.signature import Signature, classes_in, refuse_unannotated
-from deedlog.errors import InvalidDeclaration
+from deedlog.errors import InvalidDeclaration, Misuse
 from deedlog.messages.base import is_message_class
 from deedlog.projections.declare import MARK, KeySpec, Mark
 from deedlog.reads.model import Index, Key, ReadModel, RowType
@@ -99,7 +99,13 @@ class Handler:
         if type(found) is str:
             return (found,)
         keys = tuple(dict.fromkeys(found)) if isinstance(found, list | tuple | set | frozenset | Iterator) else (found,)
-        return keys if self.column is None else tuple(key for key in keys if key is not None)
+        if None not in keys:
+            return keys
+        if self.column is None:
+            raise Misuse(
+                f"{self.signature.name}: the key of {type(event).__name__} is None", fix="return [] where no row is meant"
+            )
+        return tuple(key for key in keys if key is not None)
 
 
 class KeyedFold:
