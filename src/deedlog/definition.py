@@ -30,8 +30,8 @@ class Definition:
         self.command_handlers = [CommandHandler(function) for m in modules for function in m.command_handlers]
         self.query_handlers = [QueryHandler(d.function, d.reads) for m in modules for d in m.queries]
         self.middlewares = [middleware for m in modules for middleware in m.middlewares]
-        _refuse_twice([(a.category, a.place) for a in self.aggregates], "the category of two aggregates")
-        _refuse_twice([(f.model.table, f.model.place) for f in self.folds], "the table of two read models")
+        _refuse_twice([(a.category, a.cls) for a in self.aggregates], "the category of two aggregates")
+        _refuse_twice([(f.model.table, f.model.cls) for f in self.folds], "the table of two read models")
         for m in modules:
             for kind, cls in m.messages:
                 self.registry.add(kind, cls)
@@ -61,22 +61,23 @@ class Definition:
     def _register(self) -> None:
         for aggregate in self.aggregates:
             for command in aggregate.decides:
-                self.registry.add("command", command, aggregate.place)
+                self.registry.add("command", command, aggregate.cls)
             for event in aggregate.evolves:
-                self.registry.add("event", event, aggregate.place)
+                self.registry.add("event", event, aggregate.cls)
         for handler in self.command_handlers:
-            self.registry.add("command", handler.command, handler.signature.place)
+            self.registry.add("command", handler.command, handler.function)
         for query in self.query_handlers:
-            self.registry.add("query", query.query, query.signature.place)
+            self.registry.add("query", query.query, query.function)
         for fold in self.folds:
             for on in fold.handlers:
                 for event in on.events:
-                    self.registry.add("event", event, on.place)
+                    self.registry.add("event", event, on.function)
 
 
-def _refuse_twice(named: Iterable[tuple[str, str]], what: str) -> None:
-    seen: dict[str, str] = {}
-    for name, place in named:
+def _refuse_twice(named: Iterable[tuple[str, type[Any]]], what: str) -> None:
+    seen: dict[str, type[Any]] = {}
+    for name, cls in named:
         if name in seen:
-            raise InvalidDeclaration(place, f"'{name}' is {what}, also at {seen[name]}", fix="name one of them otherwise")
-        seen[name] = place
+            first = place_of(seen[name])
+            raise InvalidDeclaration(place_of(cls), f"'{name}' is {what}, also at {first}", fix="name one of them otherwise")
+        seen[name] = cls

@@ -5,6 +5,7 @@ Deciding never mutates: it returns events. State moves only in evolve methods, s
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -53,7 +54,6 @@ class AggregateType:
     def __init__(self, cls: type[Any], *, key: str, category: str | None) -> None:
         self.cls = cls
         self.key = key
-        self.place = place_of(cls)
         self.category = category or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         self.decides: dict[type[Any], Callable[[Any, Any], Any]] = {}
         self.evolves: dict[type[Any], Callable[[Any, Any], None]] = {}
@@ -61,7 +61,7 @@ class AggregateType:
             raise InvalidDeclaration(self.place, f"{cls.__name__} is not an Aggregate", fix="subclass deedlog.Aggregate")
         if "-" in self.category or not self.category.isprintable():
             raise InvalidDeclaration(self.place, f"category '{self.category}' has a hyphen", fix="use underscores")
-        refuse_unannotated(cls, self.place)
+        refuse_unannotated(cls)
         self._check_initial()
         produced = [pair for function in _marked(cls) for pair in self._add(function)]
         if not self.decides:
@@ -73,6 +73,11 @@ class AggregateType:
                     f"{cls.__name__} emits {event.__name__}, but no @evolve method takes it",
                     fix="add one; its body may be empty",
                 )
+
+    @cached_property
+    def place(self) -> str:
+        """`file:line` of the class."""
+        return place_of(self.cls)
 
     def _check_initial(self) -> None:
         try:

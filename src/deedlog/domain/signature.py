@@ -53,13 +53,15 @@ class Signature:
         return self.first
 
 
-def refuse_unannotated(cls: type[Any], place: str) -> None:
+def refuse_unannotated(cls: type[Any]) -> None:
     """Raises InvalidDeclaration for `free = 100` in a class body: without an annotation it is no field. CAPITALS may be."""
     for name, value in vars(cls).items():
         plain = not callable(value) and not hasattr(value, "__get__")
         if plain and not name.startswith("__") and not name.isupper() and name not in vars(cls).get("__annotations__", {}):
             raise InvalidDeclaration(
-                place, f"{cls.__name__}.{name} has no annotation, so it is no field", fix=f"write {name}: {type(value).__name__}"
+                place_of(cls),
+                f"{cls.__name__}.{name} has no annotation, so it is no field",
+                fix=f"write {name}: {type(value).__name__}",
             )
 
 

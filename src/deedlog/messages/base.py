@@ -75,8 +75,11 @@ def is_message_class(cls: object) -> bool:
 
 
 def place_of(thing: Any) -> str:
-    """`file:line` of a class or function, as far as Python knows it."""
+    """`file:line` of a class or function, as far as Python knows it. Slow for a class: asked only for an error's sake."""
     thing = inspect.unwrap(getattr(thing, "__func__", thing))
+    code = getattr(thing, "__code__", None)
+    if code is not None:
+        return f"{code.co_filename}:{code.co_firstlineno}"
     try:
         return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
     except (OSError, TypeError):

@@ -1,6 +1,7 @@
 """Which class stands for which name: one entry per kind, name and version."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -21,7 +22,6 @@ class MessageType:
         self.name = identity.name
         self.version = identity.version
         self.tags = identity.tags
-        self.place = place_of(cls)
         try:
             self.decoder = msgspec.json.Decoder(cls)
             self.fields = tuple(field.name for field in msgspec.inspect.type_info(cls).fields)  # type: ignore[attr-defined]
@@ -36,6 +36,11 @@ class MessageType:
             if tag not in self.fields:
                 raise InvalidDeclaration(self.place, f"tag '{tag}' is not a field of {self.name}")
 
+    @cached_property
+    def place(self) -> str:
+        """`file:line` of the class."""
+        return place_of(self.cls)
+
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name} v{self.version}>"
 
@@ -48,18 +53,18 @@ class Registry:
         self._by_name: dict[tuple[Kind, str, int], MessageType] = {}
         self._newest: dict[tuple[Kind, str], MessageType] = {}
 
-    def add(self, kind: Kind, cls: type[Any], place: str = "") -> MessageType:
-        """The message type of `cls`, new or known. Raises InvalidDeclaration with both places on a clash."""
+    def add(self, kind: Kind, cls: type[Any], by: Any = None) -> MessageType:
+        """The message type of `cls`, new or known; `by` is what uses it. Raises InvalidDeclaration on a clash, with both places."""
         known = self._by_class.get(cls)
         if known is not None:
             if known.kind != kind:
                 raise InvalidDeclaration(
-                    place or known.place, f"{known.name} is used as {kind} and as {known.kind}", fix="make two classes"
+                    place_of(by or cls), f"{known.name} is used as {kind} and as {known.kind}", fix="make two classes"
                 )
             return known
         if not is_message_class(cls):
             raise InvalidDeclaration(
-                place or place_of(cls),
+                place_of(by or cls),
                 f"{cls!r} can't be a {kind}",
                 fix=f"subclass deedlog.{kind.capitalize()}, or use a dataclass or attrs class",
             )

@@ -112,7 +112,7 @@ class KeyedFold:
     """A read model with its handlers."""
 
     def __init__(self, model: RowType, keys_by_class: dict[type[Any], str]) -> None:
-        refuse_unannotated(model.cls, model.place)
+        refuse_unannotated(model.cls)
         self.model = model
         self.keys_by_class = keys_by_class
         self.handlers = [Handler(self, name, method, mark) for name, method, mark in _marked(model.cls)]

@@ -7,6 +7,7 @@ import typing
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import msgspec
@@ -60,7 +61,6 @@ class RowType:
     ) -> None:
         self.cls = cls
         self.name = cls.__name__
-        self.place = place_of(cls)
         self.key = key
         self.table = table or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         self.search = tuple(search)
@@ -71,9 +71,14 @@ class RowType:
             hints = typing.get_type_hints(cls, localns={cls.__name__: cls})
         except NameError as error:
             raise InvalidDeclaration(self.place, f"{self.name}: {error}", fix="annotate with module-level names") from error
-        self.columns = {name: _column(name, hints[name], self.place) for name in cls.__struct_fields__}
+        self.columns = {name: _column(name, hints[name], cls) for name in cls.__struct_fields__}
         self._check()
         self.defaults = len(cls.__struct_fields__) - len(cls.__struct_defaults__)
+
+    @cached_property
+    def place(self) -> str:
+        """`file:line` of the class."""
+        return place_of(self.cls)
 
     def _check(self) -> None:
         if not NAME.fullmatch(self.table) or self.table.startswith(("deedlog_", "sqlite_")):
@@ -123,7 +128,7 @@ class RowType:
         ]
 
 
-def _column(name: str, annotation: Any, place: str) -> Column:
+def _column(name: str, annotation: Any, cls: type[Any]) -> Column:
     inner, optional = annotation, False
     if get_origin(annotation) in (Union, type(int | None)):
         args = [arg for arg in get_args(annotation) if arg is not type(None)]
@@ -136,5 +141,7 @@ def _column(name: str, annotation: Any, place: str) -> Column:
         try:
             msgspec.json.schema(inner)
         except TypeError as error:
-            raise InvalidDeclaration(place, f"field '{name}' can't be stored: {error}", fix="use plain data types") from error
+            raise InvalidDeclaration(
+                place_of(cls), f"field '{name}' can't be stored: {error}", fix="use plain data types"
+            ) from error
     return Column(name, inner, kind, optional)

@@ -71,6 +71,7 @@ class Database:
         if mode != "wal" and not self.read_only:
             raise Misuse(f"{self.path}: this file system allows no WAL (mode {mode})", fix="use a local disk")
         connection.execute(f"pragma cache_size = -{READ_CACHE_KIB}")
+        connection.execute("pragma temp_store = memory")  # a statement of many rows journals itself: not in a file
         connection.execute("pragma foreign_keys = on")
         for hook in self.on_connect:
             hook(connection)

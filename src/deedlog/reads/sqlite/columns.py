@@ -119,7 +119,7 @@ class RowCodec:
 
 
 def _dump_datetime(value: dt.datetime) -> str:
-    if value.tzinfo is None:
+    if value.tzinfo is dt.UTC or value.tzinfo is None:
         return value.isoformat(timespec="microseconds")
     return value.astimezone(dt.UTC).isoformat(timespec="microseconds")
 

@@ -72,14 +72,14 @@ where id in (select value from json_each(?))
 """
 
 INSERT_EVENTS = """
-insert into deedlog_events
+insert or rollback into deedlog_events
   (position, stream, version, category, bucket, name, name_version, data, metadata, recorded_at, id)
 """
 
 INSERT_TAGS = "insert or ignore into deedlog_tags (tag, position)"
 
 INSERT_COMMANDS = """
-insert into deedlog_commands (id, digest, stream, version, position, count, recorded_at)
+insert or rollback into deedlog_commands (id, digest, stream, version, position, count, recorded_at)
 """
 
 EVENT_COLUMNS = "position, stream, version, category, bucket, name, name_version, data, metadata, recorded_at, id"
