@@ -54,7 +54,7 @@ class Registry:
         self._newest: dict[tuple[Kind, str], MessageType] = {}
 
     def add(self, kind: Kind, cls: type[Any], by: Any = None) -> MessageType:
-        """The message type of `cls`, new or known; `by` is what uses it. Raises InvalidDeclaration on a clash, with both places."""
+        """The message type of `cls`, new or known; `by` uses it. Raises InvalidDeclaration on a clash, with both places."""
         known = self._by_class.get(cls)
         if known is not None:
             if known.kind != kind:

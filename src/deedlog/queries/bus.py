@@ -160,8 +160,10 @@ class QueryBus:
 
     async def _moved(self, handler: QueryHandler, seconds: float) -> None:
         """Until one of the handler's projections moves, at most `seconds`."""
-        signals = [runner.moved for p in handler.projections if (runner := self._runners.get(p.name)) is not None]
-        await wait_for_any(signals, seconds)
+        runners = [runner for p in handler.projections if (runner := self._runners.get(p.name)) is not None]
+        for runner in runners:
+            runner.hurry()
+        await wait_for_any([runner.moved for runner in runners], seconds)
 
     async def _freshness(self, snapshot: Snapshot) -> Freshness:
         head = snapshot.head if snapshot.head is not None else await self._store.head()
