@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-CHUNKS = (64, 8, 1)
+CHUNKS = (64, 32, 16, 8, 4, 2, 1)
 
 
 def insert_many(connection: sqlite3.Connection, head: str, rows: Sequence[Sequence[Any]], tail: str = "") -> None:

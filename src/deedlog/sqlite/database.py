@@ -18,6 +18,7 @@ from deedlog.sqlite.lock import FileLock
 Durability: TypeAlias = Literal["FULL", "NORMAL"]
 BUSY_SECONDS = 10.0
 READ_CACHE_KIB = 16_384
+CHECKPOINT_PAGES = 4_000  # 16 MB of WAL: fewer, larger moves into the file than with SQLite's 1,000
 
 
 class Database:
@@ -72,6 +73,7 @@ class Database:
             raise Misuse(f"{self.path}: this file system allows no WAL (mode {mode})", fix="use a local disk")
         connection.execute(f"pragma cache_size = -{READ_CACHE_KIB}")
         connection.execute("pragma temp_store = memory")  # a statement of many rows journals itself: not in a file
+        connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("pragma foreign_keys = on")
         for hook in self.on_connect:
             hook(connection)

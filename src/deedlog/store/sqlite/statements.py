@@ -64,7 +64,9 @@ HEAD = "select coalesce((select seq from sqlite_sequence where name = 'deedlog_e
 
 VERSIONS = """
 select value, (select max(version) from deedlog_events where stream = value) from json_each(?)
+union all select null, (select seq from sqlite_sequence where name = 'deedlog_events')
 """
+"""Each stream with its version, and at last the head beside null; null for what is not there."""
 
 COMMANDS = """
 select id, digest, stream, version, position, count from deedlog_commands

@@ -95,11 +95,10 @@ class SqliteEventStore(EventStore):
 
     def _commit(self, batch: list[Submission]) -> Sequence[Outcome]:
         with self._writer.transaction() as connection:
-            (head,) = connection.execute(sql.HEAD).fetchone()
-            found = connection.execute(sql.VERSIONS, (json.dumps(streams_of(batch)),))
+            *found, (_, head) = connection.execute(sql.VERSIONS, (json.dumps(streams_of(batch)),)).fetchall()
             versions = {stream: version for stream, version in found if version is not None}
             now = to_micros(self._clock.now())
-            settled = settle(batch, head, versions, self._done(connection, command_ids_of(batch)), now)
+            settled = settle(batch, head or 0, versions, self._done(connection, command_ids_of(batch)), now)
             if settled.events:
                 insert_many(connection, sql.INSERT_EVENTS, settled.events)
             if settled.tags:
