@@ -27,7 +27,7 @@ from deedlog import (
 )
 from deedlog.app import Running
 from deedlog.store.port import CommandKey, StreamWrite
-from tests.faults.bank import Deposit, Deposited, Open, Opened, Rename, bank_app
+from tests.faults.bank import Deposit, Deposited, Open, Opened, Rename, Renamed, bank_app
 
 ONE = Decimal(1)
 
@@ -103,6 +103,37 @@ async def test_a_decision_on_an_old_state_is_decided_again(tmp_path: Path) -> No
         await there.execute(Deposit("a", ONE))
         await there.execute(Deposit("a", ONE))
         assert (await here.execute(Deposit("a", ONE))).version == 4
+
+
+async def test_a_decision_is_stored_only_behind_the_event_it_was_built_on(tmp_path: Path) -> None:
+    """The name that the first command gives is not stored: a stranger has its version. The second decides on the stranger's."""
+    url = f"sqlite:///{tmp_path / 'bank.db'}"
+    async with bank_app(url) as here, bank_app(url) as there:
+        await here.execute(Open("a", "Ann"))
+        await there.execute(Rename("a", "Bob"))
+        first = asyncio.create_task(here.execute(Rename("a", "Cid")))
+        second = asyncio.create_task(here.execute(Rename("a", "Bob")))  # behind Cid a change, behind Bob none
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).events == ()
+        assert await there.running.store.head() == 2
+
+
+async def test_nothing_to_do_is_an_answer_only_behind_the_event_it_was_built_on(app: App) -> None:
+    """The account that the first command opens is not stored: a handler's event has its version."""
+
+    @app.command_handler
+    async def note(command: Notify) -> Append:
+        return Append("account-a", [Renamed("a", "Nobody")])
+
+    async with app:
+        opening = asyncio.create_task(app.execute(Open("a", "Ann")))
+        noting = asyncio.create_task(app.execute(Notify("a")))
+        again = asyncio.create_task(app.execute(Rename("a", "Ann")))  # nothing to do behind the first, but that is not stored
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.gather(noting, again)
+        assert (await again).version == 2
 
 
 async def test_two_processes_on_one_aggregate_lose_nothing(tmp_path: Path) -> None:

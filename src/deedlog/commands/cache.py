@@ -9,13 +9,14 @@ MAX_AGGREGATES = 10_000
 
 
 class Loaded:
-    """An aggregate's state at a version; ahead of the log while appends are on their way."""
+    """An aggregate's state at a version; ahead of the log while appends are on their way: then `tip` is its last event's id."""
 
-    __slots__ = ("state", "version")
+    __slots__ = ("state", "tip", "version")
 
     def __init__(self, state: Any, version: Version) -> None:
         self.state = state
         self.version = version
+        self.tip: str | None = None
 
 
 class AggregateCache:

@@ -1,7 +1,8 @@
 """THE loop: load, decide, append, retry.
 
 Commands on one aggregate are pipelined: a second decides on the state that the first will leave, both go into one batch.
-When the first is not stored, the version check rejects the second too, and it decides again (ADR 0002).
+When the first is not stored, the version check rejects the second too, and it decides again; where a stranger's event took
+the version, the check of that event's id does (ADR 0002).
 """
 
 from typing import Any
@@ -73,11 +74,13 @@ class AggregateDispatch:
     ) -> Receipt:
         metadata = self._codec.metadata(context.metadata)
         encoded = tuple(self._codec.new_event(event, metadata) for event in events)
-        write = StreamWrite(stream, encoded, Exactly(loaded.version))
+        write = StreamWrite(stream, encoded, Exactly(loaded.version), loaded.tip)
         try:
             for event in events:
                 kind.evolve(loaded.state, event)
-            loaded.version += len(events)
+            if encoded:
+                loaded.version += len(encoded)
+                loaded.tip = encoded[-1].id
             appended = await self._store.append((write,), context.key)
         except BaseException:  # also cancelled: the state may be ahead of the log
             self._cache.drop(stream, loaded)
@@ -85,12 +88,14 @@ class AggregateDispatch:
         if appended.repeated:
             self._cache.drop(stream, loaded)
             return await self._receipt_again(context, appended)
+        if encoded and loaded.tip == encoded[-1].id:
+            loaded.tip = None  # all of the state is in the log
         return receipt_of(self._store, context, appended, tuple(events))
 
     async def _stored(self, stream: StreamName, loaded: Loaded) -> bool:
         """Whether the state that refused is what the log holds: asked in the writer's queue, behind what is on its way."""
         try:
-            await self._store.append((StreamWrite(stream, (), Exactly(loaded.version)),))
+            await self._store.append((StreamWrite(stream, (), Exactly(loaded.version), loaded.tip),))
         except WrongExpectedVersion:
             self._cache.drop(stream, loaded)
             return False

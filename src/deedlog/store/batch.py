@@ -20,8 +20,9 @@ EventRow: TypeAlias = tuple[int, str, int, str, int, str, int, str, str, int, st
 class Settled:
     """The answers in the callers' order, and the rows that make them true."""
 
-    def __init__(self, head: Position) -> None:
+    def __init__(self, head: Position, tips: Mapping[StreamName, str]) -> None:
         self.head = head
+        self.tips = dict(tips)
         self.outcomes: list[Outcome] = []
         self.events: list[EventRow] = []
         self.tags: list[tuple[str, int]] = []
@@ -36,6 +37,11 @@ def streams_of(batch: Iterable[Submission]) -> list[StreamName]:
     return list({write.stream for submission in batch for write in submission.writes})
 
 
+def tips_of(batch: Iterable[Submission]) -> list[StreamName]:
+    """The streams of which `settle` needs the id of the last event."""
+    return list({write.stream for submission in batch for write in submission.writes if write.tip is not None})
+
+
 def command_ids_of(batch: Iterable[Submission]) -> list[str]:
     """The command ids that `settle` needs to look for."""
     return [submission.command.id for submission in batch if submission.command is not None]
@@ -45,11 +51,12 @@ def settle(
     batch: Sequence[Submission],
     head: Position,
     versions: Mapping[StreamName, Version],
+    tips: Mapping[StreamName, str],
     done: Mapping[str, StoredCommand],
     now: int,
 ) -> Settled:
     """Accepts or rejects each submission in turn, on the state that those before it leave."""
-    settled = Settled(head)
+    settled = Settled(head, tips)
     at = dict(versions)
     answered = dict(done)
     for submission in batch:
@@ -71,6 +78,8 @@ def _settle_one(
         actual = at.get(write.stream, 0)
         if not write.expected.allows(actual):
             return WrongExpectedVersion(write.stream, str(write.expected), actual)
+        if write.tip is not None and settled.tips.get(write.stream) != write.tip:
+            return WrongExpectedVersion(write.stream, f"{write.expected} with event {write.tip}", actual)
     before = settled.head
     for write in submission.writes:
         _number(write, settled, at, now)
@@ -107,6 +116,8 @@ def _number(write: StreamWrite, settled: Settled, at: dict[StreamName, Version],
         for tag in new.tags:
             settled.tags.append((tag, position))
     settled.head, at[stream] = position, version
+    if write.events:
+        settled.tips[stream] = write.events[-1].id
 
 
 def repeat(earlier: StoredCommand, digest: str) -> Outcome:

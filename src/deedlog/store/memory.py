@@ -6,7 +6,7 @@ from itertools import islice
 
 from deedlog.ids import new_id
 from deedlog.messages.envelope import RecordedEvent, to_micros
-from deedlog.store.batch import Outcome, settle, streams_of
+from deedlog.store.batch import Outcome, settle, streams_of, tips_of
 from deedlog.store.coalescer import MAX_WAITING, Coalescer
 from deedlog.store.port import (
     PAGE,
@@ -45,7 +45,8 @@ class MemoryEventStore(EventStore):
 
     async def _write(self, batch: list[Submission]) -> Sequence[Outcome]:
         versions = {stream: len(self._streams.get(stream, ())) for stream in streams_of(batch)}
-        settled = settle(batch, len(self._log), versions, self._commands, to_micros(self._clock.now()))
+        tips = {stream: self._streams[stream][-1].id for stream in tips_of(batch) if stream in self._streams}
+        settled = settle(batch, len(self._log), versions, tips, self._commands, to_micros(self._clock.now()))
         for recorded in settled.recorded():
             self._log.append(recorded)
             self._streams.setdefault(recorded.stream, []).append(recorded)

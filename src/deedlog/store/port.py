@@ -12,11 +12,16 @@ PAGE = 500
 
 
 class StreamWrite(msgspec.Struct, frozen=True):
-    """Events for one stream under one condition. No events: only the condition is asserted."""
+    """Events for one stream under one condition. No events: only the condition is asserted.
+
+    `tip`, where it is given, is the id that the stream's last event must have: for a writer who expects an event that may not
+    be stored, since another one may have taken its version.
+    """
 
     stream: StreamName
     events: tuple[NewEvent, ...]
     expected: ExpectedVersion
+    tip: str | None = None
 
 
 class CommandKey(msgspec.Struct, frozen=True):

@@ -68,6 +68,10 @@ union all select null, (select seq from sqlite_sequence where name = 'deedlog_ev
 """
 """Each stream with its version, and at last the head beside null; null for what is not there."""
 
+TIPS = """
+select value, (select id from deedlog_events where stream = value order by version desc limit 1) from json_each(?)
+"""
+
 COMMANDS = """
 select id, digest, stream, version, position, count from deedlog_commands
 where id in (select value from json_each(?))

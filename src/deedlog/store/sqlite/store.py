@@ -16,7 +16,7 @@ from deedlog.sqlite.database import Database, Writer
 from deedlog.sqlite.errors import translate, translated
 from deedlog.sqlite.pool import ReaderPool
 from deedlog.sqlite.thread import WorkerThread
-from deedlog.store.batch import Outcome, command_ids_of, settle, streams_of
+from deedlog.store.batch import Outcome, command_ids_of, settle, streams_of, tips_of
 from deedlog.store.coalescer import MAX_WAITING, Coalescer
 from deedlog.store.port import (
     PAGE,
@@ -97,8 +97,9 @@ class SqliteEventStore(EventStore):
         with self._writer.transaction() as connection:
             *found, (_, head) = connection.execute(sql.VERSIONS, (json.dumps(streams_of(batch)),)).fetchall()
             versions = {stream: version for stream, version in found if version is not None}
+            tips = self._tips(connection, tips_of(batch))
             now = to_micros(self._clock.now())
-            settled = settle(batch, head or 0, versions, self._done(connection, command_ids_of(batch)), now)
+            settled = settle(batch, head or 0, versions, tips, self._done(connection, command_ids_of(batch)), now)
             if settled.events:
                 insert_many(connection, sql.INSERT_EVENTS, settled.events)
             if settled.tags:
@@ -106,6 +107,12 @@ class SqliteEventStore(EventStore):
             if settled.commands:
                 insert_many(connection, sql.INSERT_COMMANDS, [_command_row(done, now) for done in settled.commands])
         return settled.outcomes
+
+    @staticmethod
+    def _tips(connection: sqlite3.Connection, streams: list[StreamName]) -> dict[StreamName, str]:
+        if not streams:
+            return {}
+        return {stream: id for stream, id in connection.execute(sql.TIPS, (json.dumps(streams),)) if id is not None}
 
     def _done(self, connection: sqlite3.Connection, ids: list[str]) -> dict[str, StoredCommand]:
         if not ids:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deedlog.errors import DeedlogError, DuplicateMessage, Unavailable, WrongExpectedVersion
-from deedlog.store.port import Appended, CommandKey, StoredCommand
+from deedlog.store.port import Appended, CommandKey, StoredCommand, StreamWrite
 from deedlog.testing.contracts.event_samples import (
     ANY,
     EventStoreTests,
@@ -58,6 +58,20 @@ class AppendingTests(EventStoreTests):
                         await append(store, stream, event(), expected=expected)
                     assert (caught.value.stream, caught.value.actual) == (stream, version)
                     assert len(await store.read_stream(stream)) == version
+
+    async def test_an_event_that_must_be_the_last_one_is(self, tmp_path: Path) -> None:
+        """Asked for by who expects an event that may not be stored: another one with its version is not good enough."""
+        async with self.opened(tmp_path) as store:
+            first, second, third = events(3)
+            await append(store, "a-1", first)
+            with pytest.raises(WrongExpectedVersion):
+                await store.append((StreamWrite("a-1", (second,), Exactly(1), third.id),))
+            with pytest.raises(WrongExpectedVersion):
+                await store.append((StreamWrite("b-1", (second,), ANY, first.id),))
+            both = (StreamWrite("a-1", (second,), Exactly(1), first.id), StreamWrite("a-1", (third,), Exactly(2), second.id))
+            outcomes = await asyncio.gather(*(store.append((write,)) for write in both))
+            assert [outcome.version for outcome in outcomes] == [2, 3]
+            assert event_ids(await everything(store)) == [first.id, second.id, third.id]
 
     async def test_two_writers_one_wins(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path) as store:
