@@ -5,7 +5,9 @@ rows and checkpoint together, each event still changes each row once (P5).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+import msgspec
 
 from deedlog.errors import Misuse
 from deedlog.messages.envelope import RecordedEvent
@@ -38,7 +40,7 @@ class _Slot:
         self.changed: RecordedEvent | None = None
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One handler's part in one event: the keys (or values of its `where` column) that it concerns."""
 
     recorded: RecordedEvent
@@ -94,7 +96,7 @@ class BatchFold:
                 raise FoldFailed(step.handler.signature.name, step.recorded) from error
 
     def _apply(self, step: Step) -> None:
-        recorded, event, handler, keys = step
+        recorded, event, handler, keys = step.recorded, step.event, step.handler, step.keys
         model = handler.model
         slots = self._slots[model.name]
         if handler.column is not None:

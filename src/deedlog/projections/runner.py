@@ -5,14 +5,15 @@ A failure stops the projection before the event that failed; all before it is wr
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from deedlog.errors import Conflict, Corrupt, Misuse
+from deedlog.errors import Conflict, Misuse
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent
 from deedlog.projections.fold import BatchFold, Folded, FoldFailed, plan
+from deedlog.projections.pages import SLICE, Pages
 from deedlog.projections.projection import Projection
 from deedlog.reads.port import Changes, Checkpoint, ReadStore
 from deedlog.store.port import EventStore
@@ -21,7 +22,6 @@ from deedlog.store.signal import Signal
 logger = logging.getLogger("deedlog.projections")
 
 MAX_PAGE = 5_000
-SLICE = 250
 SMALL_PAGE = 500
 PAUSE, LONGEST_PAUSE = 4, 0.02
 """The pause after a small page: as a multiple of its time, and at most so many seconds."""
@@ -47,8 +47,8 @@ class Runner:
         self.checkpoint = Checkpoint()
         self._store = store
         self._reads = reads
-        self._codec = codec
-        self._page = MAX_PAGE
+        self._pages = Pages(projection, store, codec)
+        self._limit = MAX_PAGE
         self._hurry = Signal()
         self._hurried = False
 
@@ -128,32 +128,41 @@ class Runner:
 
         Raises FoldFailed for the first event that can't be folded, after writing all before it.
         """
+        try:
+            return await self._advance(before)
+        except BaseException:
+            self._pages.drop()
+            raise
+
+    async def _advance(self, before: Checkpoint) -> int:
         self.checkpoint = before
-        page = await self._store.read_all(before.position, self._page)
-        if not page:
+        page = await self._pages.read(before.position, self._limit)
+        count = len(page.recorded)
+        if not count:
             self.failure = None
             return 0
-        if page[0].position != before.position + 1:
-            raise Corrupt(
-                f"the log continues at {page[0].position} after {before.position}: events are missing",
-                fix="restore the database from a backup",
-            )
         try:
-            await self._write(page, await self._fold(page, before), before)
+            if page.failed is not None:
+                raise page.failed
+            changes = await self._fold(page.batch, before)
+            next_limit = min(MAX_PAGE, self._limit * 2)
+            if count == self._limit:
+                self._pages.read_ahead(page.recorded[-1].position, next_limit)
+            await self._write(page.recorded, changes, before)
         except FoldFailed as error:
             last = error.recorded.position - 1
             while self.checkpoint.position < last:  # raises for one before, where the read store refuses that one's rows
-                self._page = last - self.checkpoint.position
+                self._limit = last - self.checkpoint.position
                 await self.advance(self.checkpoint)
             raise
         except Misuse as error:  # the read store refused a value: find out whose
-            if len(page) == 1:
-                raise FoldFailed("writing its rows", page[0]) from error
-            self._page = len(page) // 2
-            return await self.advance(before)
-        self._page = min(MAX_PAGE, self._page * 2)
+            if count == 1:
+                raise FoldFailed("writing its rows", page.recorded[0]) from error
+            self._limit = count // 2
+            return await self._advance(before)
+        self._limit = next_limit
         self.failure = None
-        return len(page)
+        return count
 
     async def _write(self, page: Sequence[RecordedEvent], changes: Changes, before: Checkpoint) -> None:
         last = page[-1]
@@ -164,12 +173,7 @@ class Runner:
         self.checkpoint = after
         self.moved.wake()
 
-    async def _fold(self, page: Sequence[RecordedEvent], before: Checkpoint) -> Changes:
-        """Lets the event loop breathe every `SLICE` events: a fold is CPU, and commands run beside it."""
-        batch: list[Folded] = []
-        for start in range(0, len(page), SLICE):
-            batch.extend(self._decode(page[start : start + SLICE]))
-            await asyncio.sleep(0)
+    async def _fold(self, batch: Sequence[Folded], before: Checkpoint) -> Changes:
         if not batch:
             return Changes({}, {})
         steps, wanted = plan(self.projection, batch)
@@ -178,18 +182,6 @@ class Runner:
             fold.apply(steps[start : start + SLICE])
             await asyncio.sleep(0)
         return fold.changes()
-
-    def _decode(self, page: Sequence[RecordedEvent]) -> Iterator[Folded]:
-        """The events that this projection handles; it never looks into the others."""
-        wanted, handlers, decode = self.projection.names, self.projection.handlers, self._codec.decode
-        for recorded in page:
-            if recorded.name in wanted:
-                try:
-                    event = decode(recorded)
-                except Corrupt as error:
-                    raise FoldFailed("decoding", recorded) from error
-                if type(event) in handlers:
-                    yield recorded, event
 
 
 async def rebuild(

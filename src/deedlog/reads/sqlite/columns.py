@@ -119,9 +119,13 @@ class RowCodec:
 
 
 def _dump_datetime(value: dt.datetime) -> str:
-    if value.tzinfo is dt.UTC or value.tzinfo is None:
-        return value.isoformat(timespec="microseconds")
-    return value.astimezone(dt.UTC).isoformat(timespec="microseconds")
+    """Of one width, so that texts compare as times do: `2026-01-31T09:30:00.000000Z`; without the Z for a naive one."""
+    if value.tzinfo is not None and value.tzinfo is not dt.UTC:
+        value = value.astimezone(dt.UTC)
+    text: str = msgspec.to_builtins(value)  # a tenth of the time of isoformat
+    if value.microsecond:
+        return text
+    return f"{text[:-1]}.000000Z" if value.tzinfo is not None else f"{text}.000000"
 
 
 def _isoformat(value: dt.date | dt.time) -> str:

@@ -1,0 +1,82 @@
+"""Pages of the log, decoded for one projection; while one is being written, the next is read."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from deedlog.errors import Corrupt
+from deedlog.messages.codec import Codec
+from deedlog.messages.envelope import RecordedEvent
+from deedlog.projections.fold import Folded, FoldFailed
+from deedlog.projections.projection import Projection
+from deedlog.store.port import EventStore
+from deedlog.types import Position
+
+SLICE = 250
+"""After so many events the loop breathes: decoding and folding are CPU, and commands run beside them."""
+
+
+class Page(NamedTuple):
+    """Events in order, those that the projection handles with their objects. `failed`: one that can't be decoded."""
+
+    recorded: Sequence[RecordedEvent]
+    batch: list[Folded]
+    failed: FoldFailed | None = None
+
+
+class Pages:
+    """Reads for one runner, at most one page ahead of what it asks for."""
+
+    def __init__(self, projection: Projection, store: EventStore, codec: Codec) -> None:
+        self._projection = projection
+        self._store = store
+        self._decode_one = codec.decode
+        self._ahead: tuple[Position, int, asyncio.Task[Page]] | None = None
+
+    async def read(self, after: Position, limit: int) -> Page:
+        """The page after a position; empty: caught up. Raises Corrupt where the log has a hole."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            if ahead[:2] == (after, limit) and (page := await ahead[2]).recorded:
+                return page
+            ahead[2].cancel()  # another page is wanted, or this one was empty when it was read
+        return await self._read(after, limit)
+
+    def read_ahead(self, after: Position, limit: int) -> None:
+        """Starts to read the page that is likely to be wanted next."""
+        self.drop()
+        self._ahead = (after, limit, asyncio.get_running_loop().create_task(self._read(after, limit)))
+
+    def drop(self) -> None:
+        """Forgets what was read ahead."""
+        if self._ahead is not None:
+            self._ahead[2].cancel()
+            self._ahead = None
+
+    async def _read(self, after: Position, limit: int) -> Page:
+        recorded = await self._store.read_all(after, limit)
+        if recorded and recorded[0].position != after + 1:
+            raise Corrupt(
+                f"the log continues at {recorded[0].position} after {after}: events are missing",
+                fix="restore the database from a backup",
+            )
+        batch: list[Folded] = []
+        try:
+            for start in range(0, len(recorded), SLICE):
+                batch.extend(self._decode(recorded[start : start + SLICE]))
+                await asyncio.sleep(0)
+        except FoldFailed as failed:
+            return Page(recorded, batch, failed)
+        return Page(recorded, batch)
+
+    def _decode(self, page: Sequence[RecordedEvent]) -> Iterator[Folded]:
+        """The events that the projection handles; it never looks into the others."""
+        wanted, handlers, decode = self._projection.names, self._projection.handlers, self._decode_one
+        for recorded in page:
+            if recorded.name in wanted:
+                try:
+                    event = decode(recorded)
+                except Corrupt as error:
+                    raise FoldFailed("decoding", recorded) from error
+                if type(event) in handlers:
+                    yield recorded, event
