@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from deedlog import (
+    Aggregate,
+    AnyVersion,
     App,
     Append,
     Command,
@@ -24,6 +26,8 @@ from deedlog import (
     Unavailable,
     UnknownMessage,
     WrongExpectedVersion,
+    decide,
+    evolve,
 )
 from deedlog.app import Running
 from deedlog.store.port import CommandKey, StreamWrite
@@ -166,6 +170,90 @@ async def test_a_command_that_would_be_refused_now_gives_its_old_receipt(app: Ap
         assert await app.execute(Open("a", "Ann"), id="open") == first
 
 
+class Note(Command):
+    page: str
+    words: list[str]
+
+
+class Noted(Event):
+    page: str
+    words: list[str]
+
+
+class Full(Exception):
+    """An error of the user's own."""
+
+
+def with_notebook(app: App) -> App:
+    @app.aggregate(key="page")
+    class Page(Aggregate):
+        words: list[str] = []
+
+        @decide
+        def note(self, command: Note) -> Noted:
+            if len(self.words) + len(command.words) > 3:
+                raise Full
+            return Noted(command.page, command.words)
+
+        @evolve
+        def noted(self, event: Noted) -> None:
+            if not self.words:
+                self.words = event.words
+            else:
+                self.words.extend(event.words)
+
+    return app
+
+
+async def test_a_command_that_would_fail_now_gives_its_old_receipt(app: App) -> None:
+    async with with_notebook(app):
+        first = await app.execute(Note("p", ["a", "b"]), id="n1")
+        assert await app.execute(Note("p", ["a", "b"]), id="n1") == first
+        with pytest.raises(Full):
+            await app.execute(Note("p", ["c", "d"]), id="n2")
+
+
+async def test_an_error_on_a_state_that_is_not_stored_is_decided_again(app: App) -> None:
+    async with with_notebook(app):
+        first = asyncio.create_task(app.execute(Note("p", ["a", "b"])))
+        second = asyncio.create_task(app.execute(Note("p", ["c", "d"])))  # too much behind the first, but that is not stored
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).version == 1
+
+
+async def test_a_refusal_that_is_never_confirmed_ends_as_a_conflict(app: App) -> None:
+    """Strangers write faster than this process decides."""
+    async with app:
+        await app.execute(Open("a", "Ann"))
+        store, codec = app.running.store, app.running.codec
+        append, strange = store.append, codec.new_event(Deposited("a", ONE), "{}")
+
+        async def outrun(writes: Any, command: CommandKey | None = None) -> Any:
+            await append((StreamWrite("account-a", (strange,), AnyVersion()),))
+            return await append(writes, command)
+
+        store.append = outrun  # type: ignore[method-assign]
+        with pytest.raises(WrongExpectedVersion):
+            await app.execute(Open("a", "Ann"))
+
+
+async def test_a_state_is_not_changed_through_the_command_that_made_it(app: App) -> None:
+    async with with_notebook(app):
+        words = ["a"]
+        await app.execute(Note("p", words))
+        words += ["b", "c"]
+        assert (await app.execute(Note("p", ["d", "e"]))).version == 2
+
+
+async def test_a_receipt_is_not_changed_by_what_comes_later(app: App) -> None:
+    async with with_notebook(app):
+        first = await app.execute(Note("p", ["a"]), id="n1")
+        await app.execute(Note("p", ["b"]))
+        assert first.events == (Noted("p", ["a"]),)
+        assert await app.execute(Note("p", ["a"]), id="n1") == first
+
+
 async def test_a_refused_command_may_be_sent_again_under_its_id(app: App) -> None:
     async with app:
         with pytest.raises(Refused):
@@ -274,6 +362,28 @@ async def test_a_handled_command_is_not_handled_again(app: App) -> None:
         first = await app.execute(Notify("a"), id="n1")
         assert await app.execute(Notify("a"), id="n1") == first
         assert mailer.sent == ["a"]
+
+
+async def test_a_handler_that_refuses_because_its_twin_was_first_gives_the_twins_receipt(app: App) -> None:
+    done = asyncio.Event()
+    calls: list[str] = []
+
+    @app.command_handler
+    async def once(command: Notify) -> Append:
+        calls.append(command.account)
+        if len(calls) == 2:
+            await done.wait()
+            raise Refused("has been notified")
+        return Append(f"mail-{command.account}", [Notified(command.account, "")])
+
+    app.event(Notified)
+    async with app:
+        first = asyncio.create_task(app.execute(Notify("a"), id="n1"))
+        second = asyncio.create_task(app.execute(Notify("a"), id="n1"))
+        receipt = await first
+        done.set()
+        assert await second == receipt
+        assert len(calls) == 2
 
 
 async def test_a_plain_handler_runs_on_a_thread(app: App) -> None:

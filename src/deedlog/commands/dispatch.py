@@ -11,7 +11,7 @@ from deedlog.commands.cache import AggregateCache, Loaded
 from deedlog.commands.context import CommandContext, Receipt
 from deedlog.consistency.token import token_of
 from deedlog.domain.aggregate import AggregateType
-from deedlog.errors import DeedlogError, DomainError, WrongExpectedVersion
+from deedlog.errors import DeedlogError, WrongExpectedVersion
 from deedlog.messages.codec import Codec
 from deedlog.store.batch import repeat
 from deedlog.store.port import PAGE, Appended, EventStore, StreamWrite
@@ -31,23 +31,24 @@ class AggregateDispatch:
     async def dispatch(self, kind: AggregateType, context: CommandContext) -> Receipt:
         """The receipt of one command.
 
-        Raises Refused (and what else the decide method raises) only on a state that is stored; WrongExpectedVersion after
-        `ATTEMPTS` conflicts in a row.
+        Raises Refused, and what else the decide method raises, only on a state that is stored, and only for a command that was
+        not done before; WrongExpectedVersion after `ATTEMPTS` conflicts in a row.
         """
         stream = kind.stream_of(context.command)
         for attempt in range(1, ATTEMPTS + 1):
             loaded = await self._load(kind, stream)
-            try:  # from here to the append nothing is awaited: no other command comes between
-                events = kind.decide(loaded.state, context.command)
-                return await self._append(kind, loaded, stream, context, events)
+            try:
+                try:  # from here to the append nothing is awaited: no other command comes between
+                    events, write = self._decide(kind, loaded, stream, context)
+                except Exception:
+                    await self._confirm(stream, loaded)
+                    if (receipt := await self.repeated(context)) is not None:
+                        return receipt
+                    raise
+                return await self._append(loaded, write, context, events)
             except WrongExpectedVersion:
                 self._cache.drop(stream, loaded)
                 if attempt == ATTEMPTS:
-                    raise
-            except DomainError:
-                if await self._stored(stream, loaded):
-                    if (receipt := await self.repeated(context)) is not None:
-                        return receipt
                     raise
         raise AssertionError("unreachable")
 
@@ -69,37 +70,41 @@ class AggregateDispatch:
         self._cache.put(stream, loaded)
         return loaded
 
-    async def _append(
-        self, kind: AggregateType, loaded: Loaded, stream: StreamName, context: CommandContext, events: list[Any]
-    ) -> Receipt:
+    def _decide(
+        self, kind: AggregateType, loaded: Loaded, stream: StreamName, context: CommandContext
+    ) -> tuple[list[Any], StreamWrite]:
+        """The events and how to store them; moves the state by them."""
+        events = kind.decide(loaded.state, context.command)
         metadata = self._codec.metadata(context.metadata)
-        encoded = tuple(self._codec.new_event(event, metadata) for event in events)
-        write = StreamWrite(stream, encoded, Exactly(loaded.version), loaded.tip)
+        stored = [self._codec.as_stored(event, metadata) for event in events]
+        write = StreamWrite(stream, tuple(new for new, _ in stored), Exactly(loaded.version), loaded.tip)
         try:
-            for event in events:
+            for _, event in stored:  # as the log will give it: whoever holds the command or its receipt can't change the state
                 kind.evolve(loaded.state, event)
-            if encoded:
-                loaded.version += len(encoded)
-                loaded.tip = encoded[-1].id
-            appended = await self._store.append((write,), context.key)
-        except BaseException:  # also cancelled: the state may be ahead of the log
+        except BaseException:
             self._cache.drop(stream, loaded)
             raise
+        if stored:
+            loaded.version += len(stored)
+            loaded.tip = write.events[-1].id
+        return events, write
+
+    async def _append(self, loaded: Loaded, write: StreamWrite, context: CommandContext, events: list[Any]) -> Receipt:
+        try:
+            appended = await self._store.append((write,), context.key)
+        except BaseException:  # also cancelled: the state may be ahead of the log
+            self._cache.drop(write.stream, loaded)
+            raise
         if appended.repeated:
-            self._cache.drop(stream, loaded)
+            self._cache.drop(write.stream, loaded)
             return await self._receipt_again(context, appended)
-        if encoded and loaded.tip == encoded[-1].id:
+        if write.events and loaded.tip == write.events[-1].id:
             loaded.tip = None  # all of the state is in the log
         return receipt_of(self._store, context, appended, tuple(events))
 
-    async def _stored(self, stream: StreamName, loaded: Loaded) -> bool:
-        """Whether the state that refused is what the log holds: asked in the writer's queue, behind what is on its way."""
-        try:
-            await self._store.append((StreamWrite(stream, (), Exactly(loaded.version), loaded.tip),))
-        except WrongExpectedVersion:
-            self._cache.drop(stream, loaded)
-            return False
-        return True
+    async def _confirm(self, stream: StreamName, loaded: Loaded) -> None:
+        """Raises WrongExpectedVersion unless the log holds this state: asked in the writer's queue, behind what is on its way."""
+        await self._store.append((StreamWrite(stream, (), Exactly(loaded.version), loaded.tip),))
 
     async def repeated(self, context: CommandContext) -> Receipt | None:
         """The receipt of a command that was done before under this id, or None. Raises DuplicateMessage."""

@@ -36,7 +36,9 @@ class Codec:
 
     def encode(self, message: Any) -> bytes:
         """JSON of a declared message. Raises UnknownMessage, or InvalidMessage for a value that would not come back."""
-        kind = self.registry.of(type(message))
+        return self._there_and_back(self.registry.of(type(message)), message)[0]
+
+    def _there_and_back(self, kind: MessageType, message: Any) -> tuple[bytes, Any]:
         if kind.check is not None:
             self._check(kind, message)
         try:
@@ -46,8 +48,7 @@ class Codec:
         if len(data) > MAX_MESSAGE_BYTES:
             problem = f"{len(data)} bytes, at most {MAX_MESSAGE_BYTES} are stored"
             raise InvalidMessage(kind.name, "$", problem, fix="store the large part elsewhere and put its address here")
-        self._decode(kind, data)
-        return data
+        return data, self._decode(kind, data)
 
     def content_of(self, message: Any) -> bytes:
         """The same bytes for equal messages, in every process: sets and dictionaries, which compare without order, are sorted."""
@@ -55,10 +56,14 @@ class Codec:
 
     def new_event(self, event: Any, metadata: str) -> NewEvent:
         """An event ready for the store, with an id of its own and its tags."""
+        return self.as_stored(event, metadata)[0]
+
+    def as_stored(self, event: Any, metadata: str) -> tuple[NewEvent, Any]:
+        """An event ready for the store, and the object that will be read from there: nothing else refers to its parts."""
         kind = self.registry.of(type(event))
-        data = self.encode(event).decode()
+        data, stored = self._there_and_back(kind, event)
         tags = tuple(f"{tag}:{getattr(event, tag)}" for tag in kind.tags) if kind.tags else ()
-        return NewEvent(self._ids(), kind.name, kind.version, data, metadata, tags)
+        return NewEvent(self._ids(), kind.name, kind.version, data.decode(), metadata, tags), stored
 
     def metadata(self, metadata: Metadata) -> str:
         """JSON text of metadata. Raises InvalidMessage for text that is no Unicode."""
