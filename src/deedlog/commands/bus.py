@@ -86,7 +86,13 @@ class CommandBus:
             raise UnknownMessage("command handler", cls.__name__, known)
         if (receipt := await self._dispatch.repeated(context)) is not None:
             return receipt
-        return await self._store_result(handler, context, await self._call(handler, context))
+        try:
+            result = await self._call(handler, context)
+        except Exception:
+            if (receipt := await self._dispatch.repeated(context)) is not None:  # sent twice at once: its twin was first
+                return receipt
+            raise
+        return await self._store_result(handler, context, result)
 
     async def _call(self, handler: CommandHandler, context: CommandContext) -> Any:
         extra = dict(handler.services)
