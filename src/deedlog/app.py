@@ -52,7 +52,7 @@ class App(Module):
         self._ids = ids
         self._services: dict[Any, Any] = {}
         self._running: Running | None = None
-        self._starting: asyncio.Lock | None = None
+        self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     def provide(self, service: Any, *, as_type: Any = None) -> None:
         """Hands `service` to handlers that ask for its class (or for `as_type`). Raises Misuse once the app runs."""
@@ -66,20 +66,29 @@ class App(Module):
 
     async def start(self, *, projections: bool = True) -> "Running":
         """Opens the stores and starts the projections (unless another process runs them). Twice is once."""
-        if self._starting is None:
-            self._starting = asyncio.Lock()
-        async with self._starting:
+        async with self._one_at_a_time():
             if self._running is None:
                 running = Running(self, self._ids)
                 await running.start(projections=projections)
                 self._running = running
-        return self._running
+            return self._running
 
     async def stop(self) -> None:
-        """Stores what was accepted, stops the projections, closes the stores."""
-        running, self._running, self._starting = self._running, None, None
-        if running is not None:
-            await running.stop()
+        """Stores what was accepted, stops the projections, closes the stores. What is just starting is stopped too.
+
+        Cancelled, it closes them at once: who still waits for a receipt then gets Unavailable.
+        """
+        async with self._one_at_a_time():
+            running, self._running = self._running, None
+            if running is not None:
+                await running.stop()
+
+    def _one_at_a_time(self) -> asyncio.Lock:
+        """The lock of this event loop around starting and stopping."""
+        loop = asyncio.get_running_loop()
+        if self._lock is None or self._lock[0] is not loop:
+            self._lock = (loop, asyncio.Lock())
+        return self._lock[1]
 
     async def __aenter__(self) -> "App":
         await self.start()
@@ -186,6 +195,7 @@ class Running:
             projection.name: Runner(projection, self.store, self.reads, self.codec) for projection in self.definition.projections
         }
         self.projecting = False
+        self.stopping = False
         self.loop = asyncio.get_running_loop()
         self._execute = app.execute
         dispatch = AggregateDispatch(self.store, self.codec, AggregateCache())
@@ -221,11 +231,16 @@ class Running:
                 self._tasks.append(asyncio.create_task(runner.run(), name=f"deedlog {name}"))
 
     async def stop(self) -> None:
+        self.stopping = True
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.store.close()
-        await self.reads.close()
+        try:  # cancelled on the way, it still lets go of everything
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            try:
+                await self.store.close()
+            finally:
+                await self.reads.close()
 
     async def catch_up(self) -> None:
         for runner in self.runners.values():
@@ -255,6 +270,8 @@ class Running:
         return CommandKey(id, digest.hexdigest())
 
     async def _send(self, command: Any, cause: CommandContext, id: str | None) -> Receipt:
+        if self.stopping:  # `execute` would start the app anew, and nobody would stop it
+            raise Unavailable("the app is stopping", fix="start it again, and repeat the command")
         meta = cause.metadata
         return await self._execute(
             command,

@@ -22,10 +22,17 @@ _FIXES: dict[str, tuple[type[DeedlogError], str]] = {
 def translate(error: sqlite3.Error, path: str) -> DeedlogError:
     """One of our errors for one of SQLite's; unknown ones are Misuse, with SQLite's words."""
     name = getattr(error, "sqlite_errorname", None) or ""
+    if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):  # Python's own: it has no code
+        return closed(path)
     for prefix, (kind, fix) in _FIXES.items():
         if name.startswith(prefix):
             return kind(f"{path}: {error}", fix=fix, sqlite=name)
     return Misuse(f"{path}: {error}", sqlite=name or type(error).__name__)
+
+
+def closed(path: str) -> DeedlogError:
+    """For who comes after the store was closed."""
+    return Unavailable(f"{path}: the store is closed", fix="start the app again")
 
 
 @contextmanager

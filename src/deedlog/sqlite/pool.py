@@ -10,6 +10,7 @@ from collections import deque
 from typing import Any
 
 from deedlog.sqlite.database import Database
+from deedlog.sqlite.errors import closed
 
 MAX_CONNECTIONS = 16
 SHARED_SECONDS = 0.001
@@ -53,6 +54,7 @@ class ReaderPool:
         self._all: list[Lease] = []
         self._waiters: deque[asyncio.Future[Lease]] = deque()
         self._ending: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def take(self) -> Lease:
         """A connection for this caller alone; waits its turn when all are in use."""
@@ -71,6 +73,8 @@ class ReaderPool:
         return lease
 
     async def _another(self) -> Lease:
+        if self._closed:
+            raise closed(self._database.path)
         if len(self._all) < self._size:
             lease = Lease(self._database.reader())
             self._all.append(lease)
@@ -91,6 +95,8 @@ class ReaderPool:
             if not waiter.done():
                 waiter.set_result(lease)
                 return
+        if self._closed:
+            return
         self._free.append(lease)
         if self._ending is None:
             self._ending = asyncio.get_running_loop().call_later(SHARED_SECONDS, self._end_idle)
@@ -102,6 +108,12 @@ class ReaderPool:
             lease.end()
 
     def close(self) -> None:
+        """Closes all connections, also those in use. Who waits for one, and who still reads, gets Unavailable."""
+        self._closed = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(closed(self._database.path))
+        self._waiters.clear()
         if self._ending is not None:
             self._ending.cancel()
             self._ending = None

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from deedlog.errors import Unavailable
+
 T = TypeVar("T")
 _Job = tuple[Callable[[], Any], asyncio.Future[Any], asyncio.AbstractEventLoop]
 
@@ -15,11 +17,14 @@ class WorkerThread:
 
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, call: Callable[[], T]) -> "asyncio.Future[T]":
-        """A future of the running loop. Cancelling it does not stop the call."""
+        """A future of the running loop. Cancelling it does not stop the call. Raises Unavailable after `stop`."""
+        if self._stopped:
+            raise Unavailable("the store is closed", fix="start the app again")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put((call, future, loop))
@@ -27,6 +32,7 @@ class WorkerThread:
 
     def stop(self) -> None:
         """Ends the thread after the calls already submitted."""
+        self._stopped = True
         self._jobs.put(None)
         self._thread.join()
 

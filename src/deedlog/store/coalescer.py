@@ -48,7 +48,7 @@ class Coalescer:
         """Refuses new appends and returns when the waiting ones are stored."""
         self._closed = True
         if self._running is not None:
-            await self._running
+            await asyncio.shield(self._running)  # who closes may be cancelled; who waits for an answer still gets one
 
     async def _run(self) -> None:
         """Until nobody waits: take a batch, write it, answer its callers, let them submit again."""

@@ -63,7 +63,12 @@ class SqliteEventStore(EventStore):
         self._opened = True
 
     async def close(self) -> None:
-        await self._coalescer.close()
+        try:
+            await self._coalescer.close()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
         if not self._opened:
             return
         self._opened = False
