@@ -50,6 +50,7 @@ update deedlog_projections set position = ?, events = ?, updated_at = ?
 where name = ? and generation = ? and position = ?
 """
 POSITION = "select position from deedlog_projections where name = ? and live = 1"
+GENERATION = "select 1 from deedlog_projections where name = ? and generation = ?"
 RETIRE = "delete from deedlog_projections where name = ? and generation = ?"
 PROMOTE = "update deedlog_projections set live = 1 where name = ? and generation = ? and position = ?"
 

@@ -51,6 +51,7 @@ class SqliteReadStore(ReadStore):
         self._writer = self._database.writer("NORMAL")
         self._thread = WorkerThread("deedlog-project")
         self._pool = ReaderPool(self._database)
+        self._checkpoints = self._database.reader()  # of its own: queries that take long hold up no projection
         self._opened = True
         if not self._database.read_only:
             await self._write(lambda connection: connection.execute(sql.SCHEMA))
@@ -63,6 +64,7 @@ class SqliteReadStore(ReadStore):
             self._thread.stop()
             self._writer.close()
             self._pool.close()
+            self._checkpoints.close()
 
     async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `change` in one write transaction, on the writing thread."""
@@ -125,33 +127,36 @@ class SqliteReadStore(ReadStore):
         return Checkpoint(*row)
 
     async def checkpoint(self, name: str) -> Checkpoint | None:
-        lease = await self._pool.take()
-        try:
-            with translated(self._database.path):
-                lease.end()  # asked after a conflict too: never from a transaction older than the question
-                row = lease.connection.execute(sql.CHECKPOINT, (name,)).fetchone()
-        finally:
-            self._pool.give(lease)
+        with translated(self._database.path):  # no transaction is open here: never older than the question
+            row = self._checkpoints.execute(sql.CHECKPOINT, (name,)).fetchone()
         return Checkpoint(*row) if row else None
 
     async def load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
-        return await self._thread.submit(lambda: self._load(projected, checkpoint, wanted))
+        def load() -> dict[str, list[Stored]]:
+            with translated(self._database.path):
+                try:
+                    return {m.name: self._load(m, checkpoint.generation, wanted) for m in projected.models}
+                except sqlite3.OperationalError as error:
+                    self._refuse_gone(projected.name, checkpoint.generation, error)
+                    raise
 
-    def _load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
-        found: dict[str, dict[Key, Stored]] = {}
-        with translated(self._database.path):
-            for model in projected.models:
-                rows = found[model.name] = {}
-                codec = self.codec(model)
-                keys = [codec.dump_key(key) for key in wanted.keys.get(model.name, ())]
-                if keys:
-                    rows.update(self._rows(model, checkpoint.generation, model.key, keys))
-                for (name, column), values in wanted.where.items():
-                    if name == model.name:
-                        dump = dumper(model.columns[column])
-                        dumped = [value if dump is None or value is None else dump(value) for value in values]
-                        rows.update(self._rows(model, checkpoint.generation, column, dumped))
-        return {name: list(rows.values()) for name, rows in found.items()}
+        return await self._thread.submit(load)
+
+    def _load(self, model: RowType, generation: int, wanted: Wanted) -> list[Stored]:
+        rows: dict[Key, Stored] = {}
+        codec = self.codec(model)
+        keys = [codec.dump_key(key) for key in wanted.keys.get(model.name, ())]
+        if keys:
+            rows.update(self._rows(model, generation, model.key, keys))
+        for (name, column), values in wanted.where.items():
+            if name == model.name:
+                rows.update(self._rows(model, generation, column, _dumped(model, column, values)))
+        return list(rows.values())
+
+    def _refuse_gone(self, name: str, generation: int, error: sqlite3.Error) -> None:
+        """Its tables are not there because another rebuild or another version of the app has dropped them: say so."""
+        if self._writer.connection.execute(sql.GENERATION, (name, generation)).fetchone() is None:
+            raise Conflict(f"generation {generation} of {name} is gone", fix="read its checkpoint again") from error
 
     def _rows(self, model: RowType, generation: int, column: str, values: list[Any]) -> Iterator[tuple[Key, Stored]]:
         codec, width = self.codec(model), self.codec(model).width
@@ -333,6 +338,15 @@ class _SqliteSnapshot(Snapshot):
             self._connection.interrupt()
             await asyncio.wait([reading])
             raise
+
+
+def _dumped(model: RowType, column: str, values: Iterable[Any]) -> list[Any]:
+    """Values to look for in a column. Raises Misuse for one that the column can't have."""
+    dump = dumper(model.columns[column])
+    try:
+        return [value if dump is None or value is None else dump(value) for value in values]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Misuse(f"{model.name}.{column} can't have such a value: {error}", fix="find by a field of its type") from error
 
 
 def _run(connection: sqlite3.Connection, statements: Iterable[str]) -> None:
