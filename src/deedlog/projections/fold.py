@@ -58,15 +58,16 @@ def plan(projection: Projection, batch: Iterable[Folded]) -> tuple[list[Step], W
         for handler in projection.handlers[type(event)]:
             try:
                 found = handler.keys(event)
+                if handler.column is None:
+                    keys[handler.model.name].update(found)
+                else:
+                    where.setdefault((handler.model.name, handler.column), set()).update(found)
+                for lookup in handler.lookups:
+                    if (key := getattr(event, lookup.model.key)) is not None:
+                        keys[lookup.model.name].add(key)
             except Exception as error:
                 raise FoldFailed(f"the key of {handler.signature.name}", recorded) from error
             steps.append(Step(recorded, event, handler, found))
-            if handler.column is None:
-                keys[handler.model.name].update(found)
-            else:
-                where.setdefault((handler.model.name, handler.column), set()).update(found)
-            for lookup in handler.lookups:
-                keys[lookup.model.name].add(getattr(event, lookup.model.key))
     return steps, Wanted(keys, where)
 
 

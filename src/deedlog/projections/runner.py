@@ -58,12 +58,11 @@ class Runner:
             try:
                 while await self._paced_step():
                     pass
+                await self._store.wait(self.checkpoint.position, IDLE_SECONDS)
             except asyncio.CancelledError:
                 raise
             except Exception as error:
                 await self._retry_later(error)
-            else:
-                await self._store.wait(self.checkpoint.position, IDLE_SECONDS)
 
     async def _retry_later(self, error: Exception) -> None:
         attempts = self.failure.attempts + 1 if self.failure else 1
