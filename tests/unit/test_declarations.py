@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Protocol
 
 import pytest
 
@@ -274,6 +275,29 @@ async def test_a_service_that_nobody_provides() -> None:
 
     with pytest.raises(InvalidDeclaration, match="no service for 'mailer: Mailer'"):
         await app.start()
+
+
+async def test_a_service_asked_for_by_a_protocol() -> None:
+    class Mailer(Protocol):
+        def send(self) -> None: ...
+
+    class Alike:
+        def send(self) -> None: ...
+
+    class Smtp(Mailer):
+        def send(self) -> None: ...
+
+    app = App("app", store="memory://")
+
+    @app.command_handler
+    async def make(command: Make, mailer: Mailer) -> None: ...
+
+    app.provide(Alike())
+    with pytest.raises(InvalidDeclaration, match=r"no service for 'mailer: Mailer'.*as_type=Mailer"):
+        await app.start()
+    app.provide(Smtp())
+    async with app:
+        pass
 
 
 async def test_a_reader_of_a_model_that_is_not_there() -> None:

@@ -25,4 +25,9 @@ def resolve(signature: Signature, name: str, wanted: Any, services: Mapping[Any,
 
 
 def _is_a(kind: type[Any], wanted: Any) -> bool:
-    return isinstance(wanted, type) and wanted is not object and issubclass(kind, wanted)
+    if not isinstance(wanted, type) or wanted is object:
+        return False
+    try:
+        return issubclass(kind, wanted)
+    except TypeError:  # a Protocol that can't be compared by shape: only its subclasses count
+        return wanted in kind.__mro__

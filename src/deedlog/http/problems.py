@@ -153,7 +153,9 @@ def _rejected(error: Rejected) -> Problem:
 
 
 def _plain(error: HTTPException) -> Problem:
-    return Problem("about:blank", error.detail, error.status_code, error.detail, f"http_{error.status_code}")
+    status, allowed = error.status_code, (error.headers or {}).get("Allow")
+    fix = f"the methods here: {allowed}" if status == 405 and allowed else "see the paths at /docs" if status == 404 else ""
+    return Problem("about:blank", error.detail, status, error.detail, f"http_{status}", fix=fix)
 
 
 def _unexpected(error: Exception) -> Problem:

@@ -22,6 +22,12 @@ MAX_MESSAGE_BYTES = 1_048_576
 _AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"^Object (?P<how>missing required field|contains unknown field) `(?P<field>[^`]*)`$")
 
+_FORMS = {
+    "Invalid RFC3339 encoded date": "send it as 2026-01-31",
+    "Invalid RFC3339 encoded datetime": "send it as 2026-01-31T09:30:00Z",
+    "Invalid RFC3339 encoded time": "send it as 09:30:00",
+    "Invalid decimal string": "send it as 19.90",
+}
 
 _in_order = msgspec.json.Encoder(order="deterministic").encode
 
@@ -148,7 +154,8 @@ class Codec:
             if named["how"].startswith("missing"):
                 return InvalidMessage(kind.name, field, "required, but missing", fix="add this field")
             return self._unknown_field(kind, field)
-        return InvalidMessage(kind.name, path or "$", problem.replace("`", ""), fix="send a value of that type")
+        problem = problem.replace("`", "")
+        return InvalidMessage(kind.name, path or "$", problem, fix=_FORMS.get(problem, "send a value of that type"))
 
     def _unencodable(self, kind: MessageType, message: Any, error: Exception) -> InvalidMessage:
         if isinstance(error, UnicodeEncodeError):
