@@ -132,8 +132,8 @@ class Reader(Generic[T]):
             if signature != _signature(orders) or len(values) != len(orders):
                 raise ValueError("made with another order")
             pairs = [(self._model.column(order.column), value) for order, value in zip(orders, values, strict=True)]
-            return tuple(None if value is None else msgspec.convert(value, column.type) for column, value in pairs)
-        except (ValueError, TypeError, binascii.Error, msgspec.MsgspecError) as error:
+            return tuple(None if value is None else _typed(column, value) for column, value in pairs)
+        except (ValueError, TypeError, binascii.Error, msgspec.MsgspecError, Misuse) as error:
             raise InvalidMessage("page", "page", f"not a page of this list: {error}", fix="send `next` as it was") from error
 
 

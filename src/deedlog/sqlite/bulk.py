@@ -11,13 +11,16 @@ from itertools import chain
 from typing import Any
 
 CHUNKS = (64, 32, 16, 8, 4, 2, 1)
+MAX_PARAMETERS = 32_766
+"""What SQLite takes in one statement, unless it was built otherwise."""
 
 
 def insert_many(connection: sqlite3.Connection, head: str, rows: Sequence[Sequence[Any]], tail: str = "") -> None:
     """Runs `head values (…), (…) tail` for all rows, which are of one width, in order."""
     done = 0
     while done < len(rows):
-        size = next(size for size in CHUNKS if size <= len(rows) - done)
+        most = min(len(rows) - done, MAX_PARAMETERS // len(rows[done]))
+        size = next(size for size in CHUNKS if size <= most)
         part = rows[done : done + size]
         connection.execute(_statement(head, len(part[0]), size, tail), list(chain.from_iterable(part)))
         done += size

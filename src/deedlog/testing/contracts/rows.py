@@ -5,11 +5,13 @@ import datetime as dt
 import itertools
 import random
 import uuid
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from deedlog.errors import Conflict, InvalidMessage, Misuse, NotFound, NotSupported
@@ -277,6 +279,9 @@ class RowTests(ReadStoreTests):
                     await reader.find(order=order, page=page)
             with pytest.raises(InvalidMessage):
                 await reader.find(page="no page")
+            forged = urlsafe_b64encode(msgspec.json.encode(["number,id", [msgspec.Raw(b"18446744073709551615"), "x"]])).decode()
+            with pytest.raises(InvalidMessage, match="64 bits"):
+                await reader.find(order="number", page=forged)
 
     async def test_search_finds_beginnings_of_words(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path) as store:
