@@ -1,7 +1,9 @@
 """The runner: what goes wrong around it does not end it, what goes wrong in a batch is found in the batch."""
 
 import asyncio
-from datetime import date
+import sqlite3
+from contextlib import closing
+from datetime import date, datetime, timedelta, timezone
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from deedlog import App, Conflict, Event, Query, Reader, ReadModel, Unavailable, on
 from deedlog.projections.fold import FoldFailed
+from deedlog.sqlite.bulk import insert_many
 from deedlog.store.port import StreamWrite
 from deedlog.types import Any as AnyVersion
 from tests.faults.bank import Balance, GetBalance, Open, bank_app
@@ -179,3 +182,70 @@ async def test_a_lookup_by_a_field_that_is_none_finds_no_row(url: str) -> None:
         assert (await app.ask(GetBalance("a"))).value.name == "none"  # type: ignore[attr-defined]
     finally:
         await app.stop()
+
+
+class Started(Event):
+    account: str
+    at: datetime
+
+
+class Tagged(Event):
+    account: str
+    tags: list[str]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_row_is_the_same_whether_or_not_it_was_stored_between_two_events(url: str, at_once: bool) -> None:
+    """Its times are in UTC, and its lists are its own, before a store has made them so."""
+    app = App("forms", store=url)
+
+    @app.read_model(key="account")
+    class Form(ReadModel):
+        account: str
+        at: datetime | None = None
+        day: date | None = None
+        tags: list[str] = []
+        more: list[str] = []
+
+        @on(start_missing=True)
+        def started(self, event: Started) -> None:
+            self.at = event.at
+
+        @on(key=lambda event: ["a", "b"], start_missing=True)
+        def tagged(self, event: Tagged) -> None:
+            self.tags = self.more = event.tags
+
+        @on
+        def counted(self, event: Strange) -> None:
+            self.day = self.at.date() if self.at is not None else None
+            self.tags.append("counted")
+
+    @app.query
+    async def get(query: GetBalance, forms: Reader[Form]) -> Form:
+        return await forms.get(query.account)
+
+    async def row_of(account: str) -> Any:
+        return (await app.ask(GetBalance(account))).value
+
+    await app.start(projections=False)
+    try:
+        store, codec = app.running.store, app.running.codec
+        in_paris = datetime(2025, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1)))
+        for event in (Started("a", in_paris), Tagged("a", ["x"]), Strange("a", None)):
+            await store.append([StreamWrite("form-1", (codec.new_event(event, "{}"),), AnyVersion())])
+            if not at_once:
+                await app.catch_up()
+        await app.catch_up()
+        first = await row_of("a")
+        assert (first.at, first.day, first.tags, first.more) == (in_paris, date(2024, 12, 31), ["x", "counted"], ["x"])
+        assert (await row_of("b")).tags == ["x"]
+    finally:
+        await app.stop()
+
+
+def test_rows_of_many_columns_fit_into_the_statements_of_any_sqlite() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
+        connection.execute(f"create table wide ({', '.join(f'c{number}' for number in range(600))})")
+        insert_many(connection, "insert into wide", [[number] * 600 for number in range(100)])
+        assert connection.execute("select count(*), sum(c599) from wide").fetchone() == (100, 4950)

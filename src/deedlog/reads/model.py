@@ -5,7 +5,7 @@ import enum
 import re
 import typing
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
@@ -73,6 +73,7 @@ class RowType:
             raise InvalidDeclaration(self.place, f"{self.name}: {error}", fix="annotate with module-level names") from error
         self.columns = {name: _column(name, hints[name], cls) for name in cls.__struct_fields__}
         self._check()
+        self._forms = [(c.name, form) for c in self.columns.values() if (form := _form(c)) is not None]
         self.defaults = len(cls.__struct_fields__) - len(cls.__struct_defaults__)
 
     @cached_property
@@ -107,6 +108,21 @@ class RowType:
             if self.columns[name].kind != "text":
                 raise InvalidDeclaration(self.place, f"{self.name}.{name} is not text, so it can't be searched")
 
+    def held(self, row: Any | None) -> tuple[Any, ...]:
+        """What `settle` compares with: the values that a row could share, or have in another form than a store gives back."""
+        return tuple(getattr(row, name, None) for name, _ in self._forms)
+
+    def settle(self, row: Any, held: tuple[Any, ...]) -> None:
+        """Gives a row such values of its own, in the form of a store, where they are not those it held before.
+
+        So it makes no difference whether a row was stored and loaded between two events, or not (P6).
+        Raises msgspec.ValidationError for a value that would not come back.
+        """
+        for (name, form), before in zip(self._forms, held, strict=True):
+            value = getattr(row, name)
+            if value is not None and value is not before:
+                setattr(row, name, form(value))
+
     def key_of(self, row: Any) -> Key:
         return getattr(row, self.key)
 
@@ -126,6 +142,19 @@ class RowType:
             self.indexes,
             self.search,
         ]
+
+
+def _form(column: Column) -> Callable[[Any], Any] | None:
+    if column.kind == "datetime":
+        return _in_utc
+    if column.kind == "json":
+        decode = msgspec.json.Decoder(column.type).decode
+        return lambda value: decode(msgspec.json.encode(value))
+    return None
+
+
+def _in_utc(value: dt.datetime) -> dt.datetime:
+    return value if value.tzinfo is None or value.tzinfo is dt.UTC else value.astimezone(dt.UTC)
 
 
 def _column(name: str, annotation: Any, cls: type[Any]) -> Column:
