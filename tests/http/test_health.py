@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx2
 
-from deedlog import App, Module, ReadModel, starts
+from deedlog import App, Module, ReadModel, on, starts
 from deedlog.http import asgi
 from deedlog.testing import memory_app
 from tests.http.shop import LAMP, Noted, client_of, open_shop, shop
@@ -68,6 +68,28 @@ async def test_far_behind_is_somebody_elses_where_they_do_not_run() -> None:
         answer = await client.get(READY)
     assert (answer.status_code, answer.json()["projecting"]) == (200, False)
     assert answer.json()["projections"][0]["behind_seconds"] == 11
+
+
+async def test_not_ready_where_another_version_has_built_the_rows(tmp_path: Path) -> None:
+    def version_of(*indexes: str) -> App:
+        app = App("shop", store=f"sqlite:///{tmp_path / 'shop.db'}")
+
+        @app.read_model(key="text", indexes=indexes)
+        class View(ReadModel):
+            text: str
+
+            @on(start_missing=True)
+            def noted(self, event: Noted) -> None: ...
+
+        return app
+
+    old = version_of()
+    async with client_of(asgi(old), old, projections=False) as client:
+        assert (await client.get(READY)).status_code == 200
+        async with version_of("text"):
+            answer = await client.get(READY)
+    assert answer.status_code == 503
+    assert "another version" in answer.json()["problems"][0]
 
 
 picky = Module()

@@ -40,7 +40,7 @@ class Source:
 
     def __init__(self, spec: str | None, store: str | None, fallback: str | None) -> None:
         if store is not None and "://" not in store:
-            raise Usage(f"'{store}' is not the URL of a store", fix=f"--store sqlite:///{store}")
+            raise Usage(f"'{store}' is not the URL of a store", fix=f"--store sqlite:///{store.removeprefix('sqlite:')}")
         self._spec = spec
         self._store = store
         self._fallback = fallback  # DEEDLOG_STORE: an app weighs it itself, so it counts only where there is no app

@@ -192,10 +192,13 @@ async def rebuild(
     """
     built = await reads.begin_rebuild(runner.projection.projected)
     while True:
-        while await runner.advance(built):
-            built = runner.checkpoint
-            if report is not None:
-                report(built.position, await store.head())
+        try:
+            while await runner.advance(built):
+                built = runner.checkpoint
+                if report is not None:
+                    report(built.position, await store.head())
+        except Conflict as error:  # its tables are gone, or were never its own
+            raise Conflict(f"{runner.projection.name}: another rebuild replaced this one", fix="start it again") from error
         try:
             await reads.switch(runner.projection.projected, built)
         except Conflict:
