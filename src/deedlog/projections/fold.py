@@ -111,7 +111,7 @@ class BatchFold:
             elif recorded.position <= slot.position:
                 continue
             before = _values(slot.row, watched) if watched else None
-            held = model.held(slot.row)
+            held = model.held(slot.row) if model.forms else ()
             if not _change(handler, slot, key, event, lookups):
                 continue
             slot.changed = recorded
@@ -120,7 +120,7 @@ class BatchFold:
                     f"{handler.signature.name} gave a row with key {model.key_of(slot.row)!r}, the event's key is {key!r}",
                     fix="a row keeps its key; say key=… where the event names it otherwise",
                 )
-            if slot.row is not None:
+            if held and slot.row is not None:
                 model.settle(slot.row, held)
             if watched:
                 self._index(model, key, before, slot.row)

@@ -73,7 +73,7 @@ class RowType:
             raise InvalidDeclaration(self.place, f"{self.name}: {error}", fix="annotate with module-level names") from error
         self.columns = {name: _column(name, hints[name], cls) for name in cls.__struct_fields__}
         self._check()
-        self._forms = [(c.name, form) for c in self.columns.values() if (form := _form(c)) is not None]
+        self.forms = [(c.name, form) for c in self.columns.values() if (form := _form(c)) is not None]
         self.defaults = len(cls.__struct_fields__) - len(cls.__struct_defaults__)
 
     @cached_property
@@ -110,7 +110,7 @@ class RowType:
 
     def held(self, row: Any | None) -> tuple[Any, ...]:
         """What `settle` compares with: the values that a row could share, or have in another form than a store gives back."""
-        return tuple(getattr(row, name, None) for name, _ in self._forms)
+        return tuple(getattr(row, name, None) for name, _ in self.forms)
 
     def settle(self, row: Any, held: tuple[Any, ...]) -> None:
         """Gives a row such values of its own, in the form of a store, where they are not those it held before.
@@ -118,7 +118,7 @@ class RowType:
         So it makes no difference whether a row was stored and loaded between two events, or not (P6).
         Raises msgspec.ValidationError for a value that would not come back.
         """
-        for (name, form), before in zip(self._forms, held, strict=True):
+        for (name, form), before in zip(self.forms, held, strict=True):
             value = getattr(row, name)
             if value is not None and value is not before:
                 setattr(row, name, form(value))
