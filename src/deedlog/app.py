@@ -67,6 +67,7 @@ class App(Module):
     async def start(self, *, projections: bool = True) -> "Running":
         """Opens the stores and starts the projections (unless another process runs them). Twice is once."""
         async with self._one_at_a_time():
+            self._forget_a_closed_loop()
             if self._running is None:
                 running = Running(self, self._ids)
                 await running.start(projections=projections)
@@ -79,9 +80,15 @@ class App(Module):
         Cancelled, it closes them at once: who still waits for a receipt then gets Unavailable.
         """
         async with self._one_at_a_time():
+            self._forget_a_closed_loop()
             running, self._running = self._running, None
             if running is not None:
                 await running.stop()
+
+    def _forget_a_closed_loop(self) -> None:
+        """After an `asyncio.run` that ended without `stop`: nobody can stop what ran there; what it answered is on disk."""
+        if self._running is not None and self._running.loop.is_closed():
+            self._running = None
 
     def _one_at_a_time(self) -> asyncio.Lock:
         """The lock of this event loop around starting and stopping."""
@@ -98,7 +105,7 @@ class App(Module):
         await self.stop()
 
     async def _started(self) -> "Running":
-        running = self._running or await self.start()
+        running = await self.start()
         if running.loop is not asyncio.get_running_loop():
             raise Misuse(f"app {self.name} was started on another event loop", fix="stop it there first: `async with app:`")
         return running
@@ -170,6 +177,7 @@ class App(Module):
         running = self._running
         if running is None or running.loop is not asyncio.get_running_loop():
             running = await self._started()
+        running.codec.encode(query)  # refuses values of a wrong type
         return await running.queries.ask(query, after=after, max_staleness=max_staleness, timeout=timeout)
 
     async def catch_up(self) -> None:

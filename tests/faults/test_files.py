@@ -118,3 +118,23 @@ def test_processes_that_start_at_once_on_no_file_agree(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     assert [row[0] for row in connection.execute("select position from deedlog_events")] == [1, 2, 3, 4]
     connection.close()
+
+
+async def test_a_file_that_was_deleted_under_us_takes_no_more_events(tmp_path: Path) -> None:
+    path = tmp_path / "bank.db"
+    async with bank_app(f"sqlite:///{path}") as app:
+        await app.execute(Open("a", "Ann"))
+        for ending in ("", "-wal", "-shm", "-lock"):
+            os.unlink(f"{path}{ending}")  # noqa: PTH108
+        with pytest.raises(Corrupt, match="deleted or replaced"):
+            await app.execute(Open("b", "Bob"))
+
+
+async def test_a_file_that_was_replaced_under_us_takes_no_more_events(tmp_path: Path) -> None:
+    path = tmp_path / "bank.db"
+    async with bank_app(f"sqlite:///{path}") as app:
+        await app.execute(Open("a", "Ann"))
+        (tmp_path / "other.db").write_bytes(path.read_bytes())
+        (tmp_path / "other.db").replace(path)
+        with pytest.raises(Corrupt, match="deleted or replaced"):
+            await app.execute(Open("b", "Bob"))

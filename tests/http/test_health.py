@@ -114,4 +114,4 @@ async def test_a_projection_that_fails_is_not_ready() -> None:
             await app.running.store.wait(1, 0.001)
         answer = await client.get(READY)
     assert answer.status_code == 503
-    assert answer.json()["problems"] == ["PickyView stands at 0: ValueError: not this one"]
+    assert answer.json()["problems"] == ["PickyView stands at 0: PickyView.noted, Noted at position 1: ValueError: not this one"]

@@ -496,3 +496,14 @@ def test_an_app_belongs_to_one_event_loop_at_a_time(app: App) -> None:
         first.run(app.stop())
         second.run(open_it("c"))
         second.run(app.stop())
+
+
+def test_an_app_that_was_not_stopped_starts_anew_on_the_next_loop(tmp_path: Path) -> None:
+    app = bank_app(f"sqlite:///{tmp_path / 'bank.db'}")
+
+    async def open_it(key: str) -> int:
+        return (await app.execute(Open(key, "Ann"))).position
+
+    assert asyncio.run(open_it("a")) == 1
+    assert asyncio.run(open_it("b")) == 2
+    asyncio.run(app.stop())

@@ -336,3 +336,12 @@ def test_an_index_on_a_decimal(module: Module, refused: Check) -> None:
         def made(self, event: Made) -> None: ...
 
     refused("View.price is stored as decimal and can't be indexed")
+
+
+def test_a_decider_that_is_async(module: Module, refused: Check) -> None:
+    @module.aggregate(key="id")
+    class Thing(Aggregate):
+        @decide
+        async def make(self, command: Make) -> None: ...
+
+    refused("Thing.make is async")

@@ -307,7 +307,7 @@ async def test_a_projection_that_stands_still_says_why_at_once(app: App) -> None
 
     async with app:
         receipt = await app.execute(Open("a", "Ann"))
-        with pytest.raises(Stale, match="stands still: RuntimeError: a typo") as caught:
+        with pytest.raises(Stale, match=r"stands still: Broken\.opened, Opened at position 1: RuntimeError: a typo") as caught:
             await app.ask(GetBroken("a"), after=receipt.token, timeout=30)
         assert caught.value.waited < 30
         assert (await app.ask(GetBalance("a"), after=receipt.token)).value.owner == "Ann"
@@ -322,3 +322,9 @@ async def test_no_staleness_at_all_trusts_no_clock() -> None:
     with pytest.raises(Stale):
         await app.ask(GetBalance("a"), max_staleness=0, timeout=0.01)
     await app.stop()
+
+
+async def test_a_query_with_a_value_of_a_wrong_type_is_refused(app: App) -> None:
+    async with app:
+        with pytest.raises(InvalidMessage, match="GetBalance: account: Expected str, got int"):
+            await app.ask(GetBalance(5))  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ When the first is not stored, the version check rejects the second too, and it d
 the version, the check of that event's id does (ADR 0002).
 """
 
+import asyncio
 from typing import Any
 
 from deedlog.commands.cache import AggregateCache, Loaded
@@ -64,6 +65,7 @@ class AggregateDispatch:
             loaded.version = page[-1].version
             if len(page) < PAGE:
                 break
+            await asyncio.sleep(0)  # a long stream is CPU, and others run beside it
         other = self._cache.get(stream)
         if other is not None:
             return other

@@ -23,6 +23,10 @@ class Signature:
             raise InvalidDeclaration(
                 self.place, f"{self.name}: {error}", fix="annotate with names that exist at module level"
             ) from error
+        if method and (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+            raise InvalidDeclaration(
+                self.place, f"{self.name} is async", fix="make it plain: it decides or folds, what it needs comes in the message"
+            )
         parameters = list(inspect.signature(function).parameters.values())[1 if method else 0 :]
         for parameter in parameters:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

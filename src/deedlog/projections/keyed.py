@@ -1,6 +1,6 @@
 """A read model as a keyed fold: its handlers, read once from the class and checked."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, get_args
 
@@ -28,6 +28,7 @@ class Handler:
         self.model = fold.model
         self.role = mark.role
         self.start_missing = mark.start_missing
+        self.said = [_said(mark.key), _said(mark.where)]
         self.static = isinstance(method, staticmethod)
         self.function: Callable[..., Any] = getattr(fold.model.cls, name) if mark.role == "starts" else method
         function = getattr(method, "__func__", method)
@@ -108,6 +109,13 @@ class Handler:
         return tuple(key for key in keys if key is not None)
 
 
+def _said(spec: Any) -> Any:
+    """A key or `where` as far as it can be compared: field names; of a function only that it is one."""
+    if isinstance(spec, Mapping):
+        return {column: _said(inner) for column, inner in spec.items()}
+    return spec if spec is None or isinstance(spec, str) else "function"
+
+
 class KeyedFold:
     """A read model with its handlers."""
 
@@ -134,7 +142,7 @@ class KeyedFold:
     def definition(self) -> list[object]:
         """What the fold reads, for noticing changes; the bodies of the methods are not part of it."""
         said = [
-            [h.role, h.column or "", [e.__name__ for e in h.events], [lookup.cls.__name__ for lookup in h.lookups]]
+            [h.role, h.start_missing, h.said, [e.__name__ for e in h.events], [lookup.cls.__name__ for lookup in h.lookups]]
             for h in self.handlers
         ]
         return [*self.model.definition(), said]

@@ -60,6 +60,7 @@ class Runner:
                     pass
                 await self._store.wait(self.checkpoint.position, IDLE_SECONDS)
             except asyncio.CancelledError:
+                self._pages.drop()
                 raise
             except Exception as error:
                 await self._retry_later(error)
@@ -68,7 +69,8 @@ class Runner:
         attempts = self.failure.attempts + 1 if self.failure else 1
         cause = error.__cause__ if isinstance(error, FoldFailed) and error.__cause__ is not None else error
         position = error.recorded.position if isinstance(error, FoldFailed) else None
-        self.failure = Failure(f"{type(cause).__name__}: {cause}", position, attempts)
+        where = f"{error}: " if cause is not error else ""
+        self.failure = Failure(f"{where}{type(cause).__name__}: {cause}", position, attempts)
         delay = min(LAST_RETRY, FIRST_RETRY * 2 ** min(attempts - 1, 10))
         logger.error(
             "projection %s stands at %d: %s (attempt %d, again in %.1f s)",
@@ -166,7 +168,11 @@ class Runner:
     async def _write(self, page: Sequence[RecordedEvent], changes: Changes, before: Checkpoint) -> None:
         last = page[-1]
         after = msgspec.structs.replace(
-            before, position=last.position, events=before.events + len(page), updated_at=last.recorded_at
+            before,
+            position=last.position,
+            events=before.events + len(page),
+            building_to=before.building_to if last.position < before.building_to else 0,
+            updated_at=last.recorded_at,
         )
         await self._reads.write(self.projection.projected, changes, before, after)
         self.checkpoint = after

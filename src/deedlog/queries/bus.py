@@ -144,7 +144,7 @@ class QueryBus:
             position = 0
             try:
                 async with self._reads.snapshot(handler.projected) as snapshot:
-                    freshness = await self._freshness(snapshot)
+                    freshness = await self._freshness(snapshot, demand)
                     if demand is _NONE or demand.is_met(freshness):
                         return Answer(await self._call(handler, query, snapshot), freshness)
                     position = freshness.position
@@ -165,8 +165,10 @@ class QueryBus:
             runner.hurry()
         await wait_for_any([runner.moved for runner in runners], seconds)
 
-    async def _freshness(self, snapshot: Snapshot) -> Freshness:
-        head = snapshot.head if snapshot.head is not None else await self._store.head()
+    async def _freshness(self, snapshot: Snapshot, demand: "_Demand") -> Freshness:
+        head = snapshot.head
+        if head is None or demand.max_staleness is not None:  # an age is measured against the log as it is now
+            head = await self._store.head()
         if not snapshot.checkpoints:
             return Freshness(head, head)
         checkpoints = list(snapshot.checkpoints.values())

@@ -138,10 +138,17 @@ class RowType:
         return [
             self.table,
             self.key,
-            [[c.name, c.kind, c.optional] for c in self.columns.values()],
+            [[c.name, c.kind, c.optional, _shape(c)] for c in self.columns.values()],
             self.indexes,
             self.search,
         ]
+
+
+def _shape(column: Column) -> str:
+    """What else tells two columns of one kind apart."""
+    if column.kind == "enum":
+        return str([member.value for member in column.type])
+    return msgspec.json.encode(msgspec.json.schema(column.type), order="deterministic").decode() if column.kind == "json" else ""
 
 
 def _form(column: Column) -> Callable[[Any], Any] | None:

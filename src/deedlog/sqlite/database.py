@@ -4,6 +4,7 @@ WAL, so that readers never wait. Writers of all threads and processes queue at a
 SQLite's own busy handler starves them (p99 4–31 times higher, measured; ADR 0002).
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
-from deedlog.errors import Misuse
+from deedlog.errors import Corrupt, Misuse
 from deedlog.sqlite.errors import translated
 from deedlog.sqlite.lock import FileLock
 
@@ -79,6 +80,15 @@ class Database:
             hook(connection)
 
 
+def file_id(path: str) -> tuple[int, int] | None:
+    """What tells one file from another that took its name; None where there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # at every commit: a Path costs more than the call
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Writer:
     """A connection that writes, one transaction at a time, behind the file lock. Of a read-only database: one that only reads."""
 
@@ -88,11 +98,17 @@ class Writer:
         self._database = database
         self.read_only = database.read_only
         self._lock = None if database.read_only else FileLock(f"{database.path}-lock")
+        self._file = file_id(database.path)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Commits at the end, rolls back on any error. SQLite's errors leave as they are: the caller may look at them."""
         with self._lock or nullcontext():
+            if self._file != file_id(self.path):
+                raise Corrupt(
+                    f"{self.path} was deleted or replaced while it was open: what is written now would be lost",
+                    fix="stop this process; then start it on the file you want",
+                )
             self.connection.execute("begin immediate" if self._lock else "begin")
             try:
                 yield self.connection

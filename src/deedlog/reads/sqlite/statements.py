@@ -46,7 +46,7 @@ insert into deedlog_projections (name, generation, live, position, events, build
 values (?, ?, ?, 0, 0, ?, null, ?, ?)
 """
 ADVANCE = """
-update deedlog_projections set position = ?, events = ?, updated_at = ?
+update deedlog_projections set position = ?, events = ?, building_to = ?, updated_at = ?
 where name = ? and generation = ? and position = ?
 """
 POSITION = "select position from deedlog_projections where name = ? and live = 1"

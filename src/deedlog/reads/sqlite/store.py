@@ -175,10 +175,8 @@ class SqliteReadStore(ReadStore):
         before: Checkpoint,
         after: Checkpoint,
     ) -> None:
-        moved = connection.execute(
-            sql.ADVANCE,
-            (after.position, after.events, after.updated_at, projected.name, before.generation, before.position),
-        )
+        reached = (after.position, after.events, after.building_to, after.updated_at)
+        moved = connection.execute(sql.ADVANCE, (*reached, projected.name, before.generation, before.position))
         if moved.rowcount != 1:
             raise Conflict(f"{projected.name} was moved by another worker", fix="read its checkpoint again")
         for model in projected.models:

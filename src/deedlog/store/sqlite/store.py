@@ -94,9 +94,16 @@ class SqliteEventStore(EventStore):
         except _REFUSED as error:
             if len(batch) == 1:
                 return [Misuse(f"SQLite can't store this append: {error}")]
-            return [outcome for submission in batch for outcome in self._write([submission])]
+            return [self._write_alone(submission) for submission in batch]
         except sqlite3.Error as error:
             raise translate(error, self._database.path) from error
+
+    def _write_alone(self, submission: Submission) -> Outcome:
+        """One caller's answer, whatever becomes of the next."""
+        try:
+            return self._write([submission])[0]
+        except DeedlogError as error:
+            return error
 
     def _commit(self, batch: list[Submission]) -> Sequence[Outcome]:
         with self._writer.transaction() as connection:
