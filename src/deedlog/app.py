@@ -137,10 +137,7 @@ class App(Module):
         if running is None or running.loop is not asyncio.get_running_loop():
             running = await self._started()
         running.codec.encode(command)  # refuses what could not be stored
-        command_id = id if id is not None else self._ids()
-        metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
-        key = running.key_of(id, command) if id is not None else None
-        return await running.commands.proceed(CommandContext(command, command_id, metadata, key))
+        return await running.execute(command, id, correlation_id, causation_id, traceparent, actor, tenant)
 
     @overload
     async def ask(
@@ -197,6 +194,7 @@ class Running:
 
     def __init__(self, app: App, ids: IdSource) -> None:
         self.definition = app.build()
+        self._ids = ids
         self.store, self.reads = open_stores(app.url, app.clock)
         self.codec = Codec(self.definition.registry, ids)
         self.runners = {
@@ -205,7 +203,6 @@ class Running:
         self.projecting = False
         self.stopping = False
         self.loop = asyncio.get_running_loop()
-        self._execute = app.execute
         dispatch = AggregateDispatch(self.store, self.codec, AggregateCache())
         self.commands = CommandBus(self.store, self.codec, dispatch, self._send)
         self.queries = QueryBus(self.store, self.reads, app.clock)
@@ -277,19 +274,28 @@ class Running:
         digest = hashlib.blake2b(kind.name.encode() + b"\0" + self.codec.content_of(command), digest_size=16)
         return CommandKey(id, digest.hexdigest())
 
+    async def execute(
+        self,
+        command: Any,
+        id: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        traceparent: str | None = None,
+        actor: str | None = None,
+        tenant: str | None = None,
+    ) -> Receipt:
+        """As `App.execute`, for a command that this app's codec has checked or read."""
+        command_id = id if id is not None else self._ids()
+        metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
+        key = self.key_of(id, command) if id is not None else None
+        return await self.commands.proceed(CommandContext(command, command_id, metadata, key))
+
     async def _send(self, command: Any, cause: CommandContext, id: str | None) -> Receipt:
-        if self.stopping:  # `execute` would start the app anew, and nobody would stop it
+        if self.stopping:
             raise Unavailable("the app is stopping", fix="start it again, and repeat the command")
         meta = cause.metadata
-        return await self._execute(
-            command,
-            id=id,
-            correlation_id=meta.correlation_id,
-            causation_id=cause.id,
-            traceparent=meta.traceparent,
-            actor=meta.actor,
-            tenant=meta.tenant,
-        )
+        self.codec.encode(command)
+        return await self.execute(command, id, meta.correlation_id, cause.id, meta.traceparent, meta.actor, meta.tenant)
 
 
 def open_stores(url: str, clock: Clock, *, read_only: bool = False) -> tuple[EventStore, ReadStore]:

@@ -30,6 +30,7 @@ from deedlog import (
     evolve,
 )
 from deedlog.app import Running
+from deedlog.messages.envelope import NewEvent
 from deedlog.store.port import CommandKey, StreamWrite
 from tests.faults.bank import Deposit, Deposited, Open, Opened, Rename, Renamed, bank_app
 
@@ -507,3 +508,44 @@ def test_an_app_that_was_not_stopped_starts_anew_on_the_next_loop(tmp_path: Path
     assert asyncio.run(open_it("a")) == 1
     assert asyncio.run(open_it("b")) == 2
     asyncio.run(app.stop())
+
+
+async def test_a_command_class_that_always_starts_streams_is_not_looked_up(app: App) -> None:
+    """After a few new streams the next is taken to be new; a wrong guess is corrected by the version check."""
+    async with app:
+        for number in range(20):
+            await app.execute(Open(f"new{number}", "Ann"))
+        reads = count_reads(app.running)
+        await app.execute(Open("new20", "Ann"))
+        assert not reads
+        await app.running.store.append([StreamWrite("account-old", (opened(app, "old"),), NoStream())])
+        with pytest.raises(Refused, match="is open"):
+            await app.execute(Open("old", "Ann"))
+        assert reads == ["account-old"]
+        assert (await app.execute(Open("new21", "Ann"))).version == 1
+        assert reads == ["account-old", "account-new21"]
+
+
+async def test_a_wrong_guess_of_a_new_stream_still_decides_on_what_is_there(app: App) -> None:
+    async with app:
+        for number in range(20):
+            with pytest.raises(Refused):
+                await app.execute(Deposit(f"none{number}", ONE))
+        await app.running.store.append([StreamWrite("account-old", (opened(app, "old"),), NoStream())])
+        assert (await app.execute(Deposit("old", ONE))).version == 2
+
+
+def opened(app: App, account: str) -> NewEvent:
+    return app.running.codec.new_event(Opened(account, "Ann"), "{}")
+
+
+def count_reads(running: Running) -> list[str]:
+    """Grows by the stream's name for each stream that is read."""
+    read, names = running.store.read_stream, []
+
+    async def counting(stream: str, after: int = 0, limit: int = 500) -> Any:
+        names.append(stream)
+        return await read(stream, after, limit)
+
+    running.store.read_stream = counting  # type: ignore[method-assign]
+    return names

@@ -19,6 +19,7 @@ from deedlog.store.port import PAGE, Appended, EventStore, StreamWrite
 from deedlog.types import Exactly, StreamName
 
 ATTEMPTS = 16
+SURELY_NEW = 8
 
 
 class AggregateDispatch:
@@ -28,6 +29,7 @@ class AggregateDispatch:
         self._store = store
         self._codec = codec
         self._cache = cache
+        self._new_in_a_row: dict[type[Any], int] = {}
 
     async def dispatch(self, kind: AggregateType, context: CommandContext) -> Receipt:
         """The receipt of one command.
@@ -37,7 +39,7 @@ class AggregateDispatch:
         """
         stream = kind.stream_of(context.command)
         for attempt in range(1, ATTEMPTS + 1):
-            loaded = await self._load(kind, stream)
+            loaded = await self._load(kind, stream, type(context.command))
             try:
                 try:  # from here to the append nothing is awaited: no other command comes between
                     events, write = self._decide(kind, loaded, stream, context)
@@ -49,16 +51,24 @@ class AggregateDispatch:
                 return await self._append(loaded, write, context, events)
             except WrongExpectedVersion:
                 self._cache.drop(stream, loaded)
+                self._new_in_a_row[type(context.command)] = 0
                 if attempt == ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
 
-    async def _load(self, kind: AggregateType, stream: StreamName) -> Loaded:
-        """From the cache, else from the log. Of two that load at once, both get the same object."""
+    async def _load(self, kind: AggregateType, stream: StreamName, command: type[Any]) -> Loaded:
+        """From the cache, else from the log. Of two that load at once, both get the same object.
+
+        Where the last streams of this command class were all new, this one is taken to be new without a look: the check of
+        the version corrects a wrong guess.
+        """
         found = self._cache.get(stream)
         if found is not None:
             return found
         loaded = Loaded(kind.initial(), 0)
+        if self._new_in_a_row.get(command, 0) >= SURELY_NEW:
+            self._cache.put(stream, loaded)
+            return loaded
         while page := await self._store.read_stream(stream, loaded.version, PAGE):
             for recorded in page:
                 kind.evolve(loaded.state, self._codec.decode(recorded))
@@ -66,6 +76,7 @@ class AggregateDispatch:
             if len(page) < PAGE:
                 break
             await asyncio.sleep(0)  # a long stream is CPU, and others run beside it
+        self._new_in_a_row[command] = 0 if loaded.version else self._new_in_a_row.get(command, 0) + 1
         other = self._cache.get(stream)
         if other is not None:
             return other

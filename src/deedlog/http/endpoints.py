@@ -106,7 +106,7 @@ class Service:
         command = running.codec.from_json("command", call.name, await call.json_body(self.settings.max_body))
         seen = seen_by(call, running.store.id, self.settings.cookie)
         caller = await self._caller(call)
-        receipt = await self.app.execute(
+        receipt = await running.execute(
             command,
             id=_idempotency_key(call),
             correlation_id=_id(call, b"deedlog-correlation-id", "Deedlog-Correlation-Id"),
