@@ -69,6 +69,15 @@ def test_a_read_model_whose_definition_changed_is_building_until_it_has_caught_u
     assert status(run)[0] == 0
 
 
+def test_a_projection_of_another_version_of_the_app_is_outdated(run: Run, fill: Fill, folder: Path) -> None:
+    fill(1, projections=True)
+    (folder / "notes.py").write_text(
+        NOTES.replace("    text: str\n\n    @starts", "    text: str | None\n\n    @starts"), "utf-8"
+    )
+    code, only = status(run)
+    assert (code, only["state"]) == (3, "outdated")
+
+
 def test_a_projection_that_was_never_built_is_exit_code_3(run: Run) -> None:
     run("db", "init", "--store", "sqlite:///notes.db")
     code, only = status(run)

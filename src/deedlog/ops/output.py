@@ -52,8 +52,10 @@ def write_line(cells: Iterable[Any]) -> None:
     click.echo("\t".join(map(text_of, cells)))
 
 
-def write_rows(titles: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> None:
-    """A table on a terminal, else one line per row without a heading. Numbers are right-aligned."""
+def write_rows(
+    titles: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None, shown: int | None = None
+) -> None:
+    """A table on a terminal, with the first `shown` columns; else one line per row with all, without a heading."""
     if not on_terminal():
         for row in rows:
             write_line(row)
@@ -62,6 +64,7 @@ def write_rows(titles: Sequence[str], rows: Sequence[Sequence[Any]], *, title: s
     from rich.table import Table
     from rich.text import Text
 
+    titles = titles[:shown]
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for index, name in enumerate(titles):
         numeric = bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
@@ -70,7 +73,7 @@ def write_rows(titles: Sequence[str], rows: Sequence[Sequence[Any]], *, title: s
             name.replace("_", " "), justify="right" if numeric else "left", no_wrap=last, overflow="ellipsis" if last else "fold"
         )
     for row in rows:
-        table.add_row(*(Text(text_of(cell)) for cell in row))
+        table.add_row(*(Text(text_of(cell)) for cell in row[:shown]))
     Console().print(table)
 
 

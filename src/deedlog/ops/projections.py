@@ -13,11 +13,11 @@ from deedlog.ops.exits import LAGGING
 from deedlog.ops.output import hint, write_json, write_rows
 from deedlog.ops.source import JSON, Source, reading, with_source
 from deedlog.projections.projection import Projection
-from deedlog.reads.port import Checkpoint
+from deedlog.reads.port import Checkpoint, Projected
 from deedlog.store.port import EventStore
 from deedlog.types import Position
 
-State = Literal["current", "behind", "building", "skipped", "never built"]
+State = Literal["current", "behind", "building", "skipped", "outdated", "never built"]
 
 
 class ProjectionOut(msgspec.Struct, frozen=True):
@@ -88,7 +88,8 @@ def status(source: Source, max_lag: int | None, as_json: bool) -> None:
     behind_events, behind_seconds, generation, events (how many it consumed), building_to, updated_at (when its last event
     was stored). --json prints {"head": …, "projections": […]} with these keys.
 
-    States: current, behind, building (queries are refused), never built, skipped (events are missing from it: rebuild it).
+    States: current, behind, building (queries are refused), never built, skipped (events are missing from it: rebuild it),
+    outdated (built for another version of the app: start this one).
     Exit code 3 for the last three, and for one that is more than --max-lag behind.
 
     \b
@@ -99,33 +100,33 @@ def status(source: Source, max_lag: int | None, as_json: bool) -> None:
     if as_json:
         write_json({"head": head, "projections": found})
     else:
-        write_rows(StatusOut.__struct_fields__, [msgspec.structs.astuple(one) for one in found])
+        write_rows(StatusOut.__struct_fields__, [msgspec.structs.astuple(one) for one in found], shown=6)
     if any(_alarming(one, max_lag) for one in found):
         raise click.exceptions.Exit(LAGGING)
 
 
 def _alarming(one: StatusOut, max_lag: int | None) -> bool:
-    if one.state in ("building", "skipped", "never built"):
+    if one.state not in ("current", "behind"):
         return True
     return max_lag is not None and one.behind_events > max_lag
 
 
 async def _status(app: App) -> tuple[Position, list[StatusOut]]:
     async with reading(app.url) as (store, reads):
-        names = [projection.name for projection in app.build().projections]
-        checkpoints = [await reads.checkpoint(name) for name in names]
+        wanted = [projection.projected for projection in app.build().projections]
+        checkpoints = [await reads.checkpoint(projected.name) for projected in wanted]
         head = await store.head()
-        found = [await _status_of(store, name, at, head) for name, at in zip(names, checkpoints, strict=True)]
+        found = [await _status_of(store, projected, at, head) for projected, at in zip(wanted, checkpoints, strict=True)]
         return head, found
 
 
-async def _status_of(store: EventStore, name: str, at: Checkpoint | None, head: Position) -> StatusOut:
+async def _status_of(store: EventStore, projected: Projected, at: Checkpoint | None, head: Position) -> StatusOut:
     done = at or Checkpoint(generation=0)
     pending = await store.read_all(done.position, 1)
     waiting = (datetime.now(UTC) - pending[0].time).total_seconds() if pending else 0.0
     return StatusOut(
-        name,
-        _state(at, head),
+        projected.name,
+        _state(projected, at, head),
         done.position,
         head,
         max(0, head - done.position),
@@ -137,9 +138,11 @@ async def _status_of(store: EventStore, name: str, at: Checkpoint | None, head: 
     )
 
 
-def _state(at: Checkpoint | None, head: Position) -> State:
+def _state(projected: Projected, at: Checkpoint | None, head: Position) -> State:
     if at is None:
         return "never built"
+    if at.definition != projected.definition:
+        return "outdated"
     if at.position < at.building_to:
         return "building"
     if at.events != at.position:
