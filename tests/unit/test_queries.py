@@ -328,3 +328,57 @@ async def test_a_query_with_a_value_of_a_wrong_type_is_refused(app: App) -> None
     async with app:
         with pytest.raises(InvalidMessage, match="GetBalance: account: Expected str, got int"):
             await app.ask(GetBalance(5))  # type: ignore[arg-type]
+
+
+class Slow(Query[int]):
+    """Reads for some seconds in SQLite, unless it is interrupted."""
+
+
+SLOW = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 200000000) select count(*) as n from n"
+
+
+def with_slow_queries(app: App, kept: list[Any]) -> App:
+    @app.query(reads=[Balance])
+    async def slow(query: Slow, sql: Sql, balances: Reader[Balance]) -> int:
+        kept.append(balances)
+        await asyncio.gather(sql.all(SLOW), fail())
+        return 0
+
+    async def fail() -> None:
+        raise NotFound("anything", "at all")
+
+    return app
+
+
+async def test_a_read_whose_query_has_failed_is_ended_before_its_connection_is_used_again(sql_app: App) -> None:
+    async with with_slow_queries(sql_app, []) as app:
+        await app.execute(Open("a", "Ann"))
+        with pytest.raises(NotFound):
+            await app.ask(Slow(), max_staleness=60)
+        receipt = await app.execute(Open("b", "Bob"))
+        assert (await app.ask(BySql(), after=receipt.token)).value == [Summary("Ann", 1), Summary("Bob", 1)]
+
+
+async def test_a_cancelled_query_ends_its_reads(sql_app: App) -> None:
+    @sql_app.query(reads=[])
+    async def slow(query: Slow, sql: Sql) -> int:
+        return len(await sql.all(SLOW))
+
+    async with sql_app as app:
+        asking = asyncio.create_task(app.ask(Slow()))
+        await asyncio.wait([asking], timeout=0.05)
+        asking.cancel()
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert (await app.ask(BySql())).value == []
+
+
+async def test_a_reader_kept_after_its_query_is_misuse(sql_app: App) -> None:
+    kept: list[Any] = []
+    async with with_slow_queries(sql_app, kept) as app:
+        with pytest.raises(NotFound):
+            await app.ask(Slow())
+        with pytest.raises(Misuse, match="after its query was answered"):
+            await kept[0].get("a")

@@ -5,7 +5,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from deedlog.errors import Conflict, Misuse
 from deedlog.reads.model import Key, RowType
@@ -31,6 +31,7 @@ from deedlog.sqlite.thread import WorkerThread
 from deedlog.types import Position
 
 T = TypeVar("T")
+INTERRUPT_SECONDS = 0.02
 
 
 class SqliteReadStore(ReadStore):
@@ -223,6 +224,15 @@ class SqliteReadStore(ReadStore):
         return _SqliteSnapshot(self, self._pool, self._database.path, projections, has_log=self.has_log)
 
 
+class _Over:
+    """Stands in for the connection of a snapshot that has ended."""
+
+    def execute(self, *words: Any) -> Any:
+        raise Misuse(
+            "a Reader was used after its query was answered", fix="read inside the query handler, and return what you read"
+        )
+
+
 class _SqliteSnapshot(Snapshot):
     """A read transaction. Reads by key run on the event loop (microseconds), all others on a thread."""
 
@@ -236,6 +246,7 @@ class _SqliteSnapshot(Snapshot):
         self._projections = projections
         self.checkpoints: dict[str, Checkpoint] = {}
         self._generations: dict[str, int] = {}
+        self._reading: list[asyncio.Future[Any]] = []
 
     async def __aenter__(self) -> "_SqliteSnapshot":
         try:
@@ -252,7 +263,26 @@ class _SqliteSnapshot(Snapshot):
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._pool.give(self._lease)
+        try:
+            await self._end_reads()
+        finally:
+            self._connection = cast(sqlite3.Connection, _Over())
+            self._pool.give(self._lease)
+
+    async def _end_reads(self) -> None:
+        """Returns when no thread uses the connection any more, also when cancelled meanwhile."""
+        cancelled: asyncio.CancelledError | None = None
+        while running := [reading for reading in self._reading if not reading.done()]:
+            self._connection.interrupt()  # again and again: it does nothing for a statement that is only about to start
+            try:
+                await asyncio.wait(running, timeout=INTERRUPT_SECONDS)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        for reading in self._reading:
+            reading.exception()  # looked at: whoever waited for it has it, or is gone
+        self._reading.clear()
+        if cancelled is not None:
+            raise cancelled
 
     def _see(self, projected: Projected) -> None:
         memo = self._lease.memo
@@ -278,18 +308,28 @@ class _SqliteSnapshot(Snapshot):
     async def get(self, model: RowType, key: Key) -> Any | None:
         codec = self._store.codec(model)
         statement = sql.select_by_key(model, self._generations[model.name])
-        try:
-            values = self._connection.execute(statement, (codec.dump_key(key),)).fetchone()
-        except sqlite3.Error as error:
-            raise translate(error, self._path) from error
+        parameters = (codec.dump_key(key),)
+        if self._reading:  # the connection is busy: wait for it on a thread, not on the event loop
+            values = await self._on_thread(lambda: self._rows(statement, parameters).fetchone())
+        else:
+            try:
+                values = self._connection.execute(statement, parameters).fetchone()
+            except sqlite3.Error as error:
+                raise translate(error, self._path) from error
         return None if values is None else codec.load(values)
 
     async def get_many(self, model: RowType, keys: Collection[Key]) -> dict[Key, Any]:
         codec, generation = self._store.codec(model), self._generations[model.name]
-        with translated(self._path):
-            dumped = [codec.dump_key(key) for key in keys]
+        dumped = [codec.dump_key(key) for key in keys]
+
+        def read() -> dict[Key, Any]:
             rows = [codec.load(values) for values in self._rows(*sql.select_in(model, generation, model.key, dumped))]
-        return {model.key_of(row): row for row in rows}
+            return {model.key_of(row): row for row in rows}
+
+        if self._reading:
+            return await self._on_thread(read)
+        with translated(self._path):
+            return read()
 
     async def find(self, model: RowType, find: Find) -> list[Any]:
         statement, parameters = sql.find(model, self._generations[model.name], find)
@@ -330,12 +370,15 @@ class _SqliteSnapshot(Snapshot):
                 return read()
 
         reading = asyncio.ensure_future(asyncio.to_thread(run))
+        self._reading.append(reading)
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
-            self._connection.interrupt()
-            await asyncio.wait([reading])
+            await self._end_reads()
             raise
+        finally:
+            if reading in self._reading and reading.done():
+                self._reading.remove(reading)
 
 
 def _dumped(model: RowType, column: str, values: Iterable[Any]) -> list[Any]:
