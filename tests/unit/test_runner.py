@@ -53,15 +53,17 @@ async def test_queries_that_take_long_hold_up_no_projection(tmp_path: Path) -> N
         account: str
 
     app, gate = bank_app(f"sqlite:///{tmp_path / 'bank.db'}"), asyncio.Event()
+    all_inside = asyncio.Barrier(17)
 
     @app.query
     async def slow(query: Slow, balances: Reader[Balance]) -> int:
+        await all_inside.wait()
         await gate.wait()
         return 0
 
     async with app:
         queries = [asyncio.create_task(app.ask(Slow("a"))) for _ in range(16)]
-        await asyncio.sleep(0.02)
+        await all_inside.wait()
         await app.execute(Open("a", "Ann"))
         await asyncio.wait_for(app.catch_up(), 5)
         gate.set()

@@ -93,17 +93,18 @@ async def test_queries_that_are_running_or_waiting_when_the_app_stops_end(app: A
     class Slow(Query[int]):
         account: str
 
-    gate = asyncio.Event()
+    gate, all_inside = asyncio.Event(), asyncio.Barrier(17)
 
     @app.query
     async def slow(query: Slow, balances: Reader[Balance]) -> int:
+        await all_inside.wait()
         await gate.wait()
         return await balances.count()
 
     await app.start()
     reads = app.running.reads
     slows = [asyncio.create_task(app.ask(Slow("a"))) for _ in range(16)]
-    await asyncio.sleep(0.05)
+    await all_inside.wait()
     waiting = asyncio.create_task(app.ask(GetBalance("a")))
     await asyncio.sleep(0)
     await app.stop()
