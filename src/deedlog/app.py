@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 from urllib.parse import unquote, urlsplit
 
+from deedlog import faults
 from deedlog.commands.bus import CommandBus
 from deedlog.commands.cache import AggregateCache
 from deedlog.commands.context import CommandContext, Receipt
@@ -219,6 +220,8 @@ class Running:
         self.commands.use(self.definition.middlewares)
 
     async def start(self, *, projections: bool) -> None:
+        if spec := os.environ.get("DEEDLOG_FAULT"):
+            faults.arm(spec)
         await self.store.open()
         try:
             await self.reads.open()

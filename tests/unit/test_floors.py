@@ -19,6 +19,7 @@ FLOORS: Mapping[str, int] = {
     "errors": 0,
     "types": 0,
     "ids": 0,
+    "faults": 0,
     "messages": 1,
     "sqlite": 1,  # plumbing shared by the sqlite adapters: a driver's room
     "domain": 2,
@@ -45,6 +46,7 @@ FLOORS: Mapping[str, int] = {
 ARROWS: Mapping[str, frozenset[str]] = {
     "types": frozenset({"errors"}),
     "ids": frozenset({"errors", "types"}),
+    "faults": frozenset({"errors"}),
     "commands": frozenset({"consistency"}),
     "projections": frozenset({"consistency"}),
     "queries": frozenset({"consistency", "projections"}),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
+from deedlog import faults
 from deedlog.errors import Corrupt, Misuse
 from deedlog.sqlite.errors import translated
 from deedlog.sqlite.lock import FileLock
@@ -101,8 +102,13 @@ class Writer:
         self._file = file_id(database.path)
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commits at the end, rolls back on any error. SQLite's errors leave as they are: the caller may look at them."""
+    def transaction(self, work: str) -> Iterator[sqlite3.Connection]:
+        """Commits at the end, rolls back on any error. SQLite's errors leave as they are: the caller may look at them.
+
+        `work` names its fault points.
+        """
+        if faults.armed:
+            faults.hit(work, "begin")
         with self._lock or nullcontext():
             if self._file != file_id(self.path):
                 raise Corrupt(
@@ -112,12 +118,16 @@ class Writer:
             self.connection.execute("begin immediate" if self._lock else "begin")
             try:
                 yield self.connection
+                if faults.armed:
+                    faults.hit(work, "commit")
                 self.connection.execute("commit")
                 self._database.commits += 1
             except BaseException:
                 if self.connection.in_transaction:
                     self.connection.execute("rollback")
                 raise
+        if faults.armed:
+            faults.hit(work, "done")
 
     def close(self) -> None:
         self.connection.close()

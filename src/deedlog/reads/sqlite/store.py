@@ -55,7 +55,7 @@ class SqliteReadStore(ReadStore):
         self._checkpoints = self._database.reader()  # of its own: queries that take long hold up no projection
         self._opened = True
         if not self._database.read_only:
-            await self._write(lambda connection: connection.execute(sql.SCHEMA))
+            await self._write("schema", lambda connection: connection.execute(sql.SCHEMA))
         with translated(self._database.path):
             self.has_log = self._writer.connection.execute(sql.HAS_LOG).fetchone() is not None
 
@@ -67,12 +67,12 @@ class SqliteReadStore(ReadStore):
             self._pool.close()
             self._checkpoints.close()
 
-    async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+    async def _write(self, work: str, change: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `change` in one write transaction, on the writing thread."""
 
         def run() -> T:
             try:
-                with self._writer.transaction() as connection:
+                with self._writer.transaction(work) as connection:
                     return change(connection)
             except sqlite3.Error as error:
                 raise translate(error, self._database.path) from error
@@ -86,7 +86,7 @@ class SqliteReadStore(ReadStore):
         return found
 
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
-        return await self._write(lambda connection: self._prepare(connection, projected, head))
+        return await self._write("prepare", lambda connection: self._prepare(connection, projected, head))
 
     def _prepare(self, connection: sqlite3.Connection, projected: Projected, head: Position) -> Checkpoint:
         live = connection.execute(sql.LIVE, (projected.name,)).fetchone()
@@ -166,7 +166,7 @@ class SqliteReadStore(ReadStore):
             yield model.key_of(row), Stored(row, values_read[width], values_read[width + 1])
 
     async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
-        await self._write(lambda connection: self._apply(connection, projected, changes, before, after))
+        await self._write("project", lambda connection: self._apply(connection, projected, changes, before, after))
 
     def _apply(
         self,
@@ -203,7 +203,7 @@ class SqliteReadStore(ReadStore):
                 self._drop(connection, projected.name, old, tables)
             return Checkpoint(generation=generation, definition=projected.definition)
 
-        return await self._write(begin)
+        return await self._write("rebuild", begin)
 
     async def switch(self, projected: Projected, built: Checkpoint) -> None:
         def switch(connection: sqlite3.Connection) -> None:
@@ -218,7 +218,7 @@ class SqliteReadStore(ReadStore):
             if connection.execute(sql.PROMOTE, (projected.name, built.generation, built.position)).rowcount != 1:
                 raise Conflict(f"{projected.name}: another rebuild replaced this one", fix="start it again")
 
-        await self._write(switch)
+        await self._write("switch", switch)
 
     def snapshot(self, projections: Collection[Projected]) -> "_SqliteSnapshot":
         return _SqliteSnapshot(self, self._pool, self._database.path, projections, has_log=self.has_log)

@@ -106,7 +106,7 @@ class SqliteEventStore(EventStore):
             return error
 
     def _commit(self, batch: list[Submission]) -> Sequence[Outcome]:
-        with self._writer.transaction() as connection:
+        with self._writer.transaction("append") as connection:
             *found, (_, head) = connection.execute(sql.VERSIONS, (json.dumps(streams_of(batch)),)).fetchall()
             versions = {stream: version for stream, version in found if version is not None}
             tips = self._tips(connection, tips_of(batch))
@@ -197,7 +197,7 @@ class SqliteEventStore(EventStore):
 def ensure_schema(writer: Writer) -> str:
     """The store's id; makes the tables in an empty file. Two processes may do it at once."""
     try:
-        with writer.transaction() as connection:
+        with writer.transaction("schema") as connection:
             if connection.execute(sql.HAS_SCHEMA).fetchone() is None:
                 if writer.read_only:
                     raise Misuse(
