@@ -5,6 +5,8 @@ from typing import Any
 
 from deedlog.commands.bus import CommandHandler
 from deedlog.domain.aggregate import AggregateType
+from deedlog.domain.decider import DeciderType
+from deedlog.domain.deciding import Deciding
 from deedlog.errors import InvalidDeclaration
 from deedlog.messages.base import place_of
 from deedlog.messages.registry import Registry
@@ -12,6 +14,7 @@ from deedlog.module import Module
 from deedlog.projections.keyed import KeyedFold, keyed_fold
 from deedlog.projections.projection import Projection, group
 from deedlog.queries.bus import QueryHandler
+from deedlog.reads.model import RowType
 
 
 class Definition:
@@ -20,7 +23,14 @@ class Definition:
     def __init__(self, module: Module, services: Mapping[Any, Any]) -> None:
         modules = module.all_modules()
         self.registry = Registry()
-        self.aggregates = [AggregateType(d.cls, key=d.key, category=d.category) for m in modules for d in m.aggregates]
+        self.aggregates: list[Deciding] = [
+            *(AggregateType(d.cls, key=d.key, category=d.category) for m in modules for d in m.aggregates),
+            *(
+                DeciderType(d.name, key=d.key, initial=d.initial, decide=d.decide, evolve=d.evolve)
+                for m in modules
+                for d in m.deciders
+            ),
+        ]
         keys = {d.cls: d.key for m in modules for d in m.read_models}
         self.folds: list[KeyedFold] = [
             keyed_fold(d.cls, keys, key=d.key, table=d.table, indexes=d.indexes, search=d.search)
@@ -30,8 +40,8 @@ class Definition:
         self.command_handlers = [CommandHandler(function) for m in modules for function in m.command_handlers]
         self.query_handlers = [QueryHandler(d.function, d.reads) for m in modules for d in m.queries]
         self.middlewares = [middleware for m in modules for middleware in m.middlewares]
-        _refuse_twice([(a.category, a.cls) for a in self.aggregates], "the category of two aggregates")
-        _refuse_twice([(f.model.table, f.model.cls) for f in self.folds], "the table of two read models")
+        _refuse_twice([(a.category, a) for a in self.aggregates], "the category of two aggregates")
+        _refuse_twice([(f.model.table, f.model) for f in self.folds], "the table of two read models")
         for m in modules:
             for kind, cls in m.messages:
                 self.registry.add(kind, cls)
@@ -60,10 +70,10 @@ class Definition:
 
     def _register(self) -> None:
         for aggregate in self.aggregates:
-            for command in aggregate.decides:
-                self.registry.add("command", command, aggregate.cls)
-            for event in aggregate.evolves:
-                self.registry.add("event", event, aggregate.cls)
+            for command, function in aggregate.decides.items():
+                self.registry.add("command", command, function)
+            for event, function in aggregate.evolves.items():
+                self.registry.add("event", event, function)
         for handler in self.command_handlers:
             self.registry.add("command", handler.command, handler.function)
         for query in self.query_handlers:
@@ -74,10 +84,11 @@ class Definition:
                     self.registry.add("event", event, on.function)
 
 
-def _refuse_twice(named: Iterable[tuple[str, type[Any]]], what: str) -> None:
-    seen: dict[str, type[Any]] = {}
-    for name, cls in named:
+def _refuse_twice(named: Iterable[tuple[str, Deciding | RowType]], what: str) -> None:
+    """Raises InvalidDeclaration for a name that two have. Their places are slow to find: asked only then."""
+    seen: dict[str, Deciding | RowType] = {}
+    for name, thing in named:
         if name in seen:
-            first = place_of(seen[name])
-            raise InvalidDeclaration(place_of(cls), f"'{name}' is {what}, also at {first}", fix="name one of them otherwise")
-        seen[name] = cls
+            first = seen[name].place
+            raise InvalidDeclaration(thing.place, f"'{name}' is {what}, also at {first}", fix="name one of them otherwise")
+        seen[name] = thing

@@ -6,17 +6,27 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from deedlog.commands.context import Middleware
+from deedlog.domain.decider import Functions
 from deedlog.messages.base import Kind
 from deedlog.reads.model import Index
 
 C = TypeVar("C", bound=type[Any])
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S")
 
 
 class AggregateDeclaration(msgspec.Struct, frozen=True):
     cls: type[Any]
     key: str
     category: str | None
+
+
+class DeciderDeclaration(msgspec.Struct, frozen=True):
+    name: str
+    key: str
+    initial: Callable[[], Any]
+    decide: Functions
+    evolve: Functions
 
 
 class ReadModelDeclaration(msgspec.Struct, frozen=True):
@@ -37,6 +47,7 @@ class Module:
 
     def __init__(self) -> None:
         self.aggregates: list[AggregateDeclaration] = []
+        self.deciders: list[DeciderDeclaration] = []
         self.read_models: list[ReadModelDeclaration] = []
         self.queries: list[QueryDeclaration] = []
         self.command_handlers: list[Callable[..., Any]] = []
@@ -60,6 +71,23 @@ class Module:
             return cls
 
         return declare
+
+    def decider(
+        self,
+        name: str,
+        *,
+        key: str,
+        initial: Callable[[], S],
+        decide: Callable[[Any, S], Any] | Sequence[Callable[[Any, S], Any]],
+        evolve: Callable[[S, Any], S] | Sequence[Callable[[S, Any], S]],
+    ) -> None:
+        """Declares an aggregate as plain functions. `name` is the first part of its streams' names.
+
+        `initial()` is the state before any event, of any class; `decide(command, state)` returns an event, several, or None, or
+        raises Refused; `evolve(state, event)` returns the next state. Each annotated with the messages that it takes
+        (`Open | Deposit`); a list of functions splits them. `key` as for `aggregate`.
+        """
+        self.deciders.append(DeciderDeclaration(name, key, initial, decide, evolve))
 
     def read_model(
         self, *, key: str, table: str | None = None, indexes: Sequence[Index] = (), search: Sequence[str] = ()

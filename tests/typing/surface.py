@@ -112,6 +112,53 @@ class Product(Aggregate):
     def dropped(self, event: Dropped) -> None: ...
 
 
+@dataclass(frozen=True)
+class Door:
+    open: bool = False
+
+
+class Push(Command):
+    door: str
+
+
+class Pull(Command):
+    door: str
+
+
+class Moved(Event):
+    door: str
+    open: bool
+
+
+def move(command: Push | Pull, state: Door) -> Moved | None:
+    wanted = isinstance(command, Push)
+    return Moved(command.door, wanted) if wanted != state.open else None
+
+
+def moved(state: Door, event: Moved) -> Door:
+    return Door(event.open)
+
+
+class Ring(Command):
+    bell: str
+
+
+class Rang(Event):
+    bell: str
+
+
+def ring(command: Ring, state: int) -> list[Rang]:
+    return [Rang(command.bell)]
+
+
+def count_ring(state: int, event: Rang) -> int:
+    return state + 1
+
+
+parts.decider("door", key="door", initial=Door, decide=move, evolve=moved)
+parts.decider("bell", key="bell", initial=int, decide=[ring], evolve=[count_ring])
+
+
 @parts.read_model(key="product_id", indexes=["product_id", ("product_id",)], search=["product_id"])
 class ProductView(ReadModel):
     product_id: str
@@ -225,6 +272,7 @@ async def use() -> None:
         assert_type(receipt.token, str)
         assert_type(receipt.version, int)
         await app.execute(Notify("p1"))
+        await app.execute(Push("d1"))
 
         answer = await app.ask(GetProduct("p1"), after=receipt.token, max_staleness=0)
         assert_type(answer, Answer[ProductView])

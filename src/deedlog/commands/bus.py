@@ -7,7 +7,7 @@ from typing import Any
 
 from deedlog.commands.context import Append, CommandContext, Middleware, Proceed, Receipt, chain
 from deedlog.commands.dispatch import AggregateDispatch, receipt_of
-from deedlog.domain.aggregate import AggregateType
+from deedlog.domain.deciding import Deciding
 from deedlog.domain.services import resolve
 from deedlog.domain.signature import Signature
 from deedlog.errors import Misuse, UnknownMessage
@@ -62,11 +62,11 @@ class CommandBus:
         self._codec = codec
         self._dispatch = dispatch
         self._send = send
-        self._aggregates: dict[type[Any], AggregateType] = {}
+        self._aggregates: dict[type[Any], Deciding] = {}
         self._handlers: dict[type[Any], CommandHandler] = {}
         self.proceed: Proceed = self._answer
 
-    def add_aggregate(self, kind: AggregateType) -> None:
+    def add_aggregate(self, kind: Deciding) -> None:
         self._aggregates.update(dict.fromkeys(kind.decides, kind))
 
     def add_handler(self, handler: CommandHandler) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from deedlog.commands.cache import AggregateCache, Loaded
 from deedlog.commands.context import CommandContext, Receipt
 from deedlog.consistency.token import token_of
-from deedlog.domain.aggregate import AggregateType
+from deedlog.domain.deciding import Deciding
 from deedlog.errors import DeedlogError, WrongExpectedVersion
 from deedlog.messages.codec import Codec
 from deedlog.store.batch import repeat
@@ -31,7 +31,7 @@ class AggregateDispatch:
         self._cache = cache
         self._new_in_a_row: dict[type[Any], int] = {}
 
-    async def dispatch(self, kind: AggregateType, context: CommandContext) -> Receipt:
+    async def dispatch(self, kind: Deciding, context: CommandContext) -> Receipt:
         """The receipt of one command.
 
         Raises Refused, and what else the decide method raises, only on a state that is stored, and only for a command that was
@@ -56,7 +56,7 @@ class AggregateDispatch:
                     raise
         raise AssertionError("unreachable")
 
-    async def _load(self, kind: AggregateType, stream: StreamName, command: type[Any]) -> Loaded:
+    async def _load(self, kind: Deciding, stream: StreamName, command: type[Any]) -> Loaded:
         """From the cache, else from the log. Of two that load at once, both get the same object.
 
         Where the last streams of this command class were all new, this one is taken to be new without a look: the check of
@@ -71,7 +71,7 @@ class AggregateDispatch:
             return loaded
         while page := await self._store.read_stream(stream, loaded.version, PAGE):
             for recorded in page:
-                kind.evolve(loaded.state, self._codec.decode(recorded))
+                loaded.state = kind.evolve(loaded.state, self._codec.decode(recorded))
             loaded.version = page[-1].version
             if len(page) < PAGE:
                 break
@@ -84,7 +84,7 @@ class AggregateDispatch:
         return loaded
 
     def _decide(
-        self, kind: AggregateType, loaded: Loaded, stream: StreamName, context: CommandContext
+        self, kind: Deciding, loaded: Loaded, stream: StreamName, context: CommandContext
     ) -> tuple[list[Any], StreamWrite]:
         """The events and how to store them; moves the state by them."""
         events = kind.decide(loaded.state, context.command)
@@ -93,7 +93,7 @@ class AggregateDispatch:
         write = StreamWrite(stream, tuple(new for new, _ in stored), Exactly(loaded.version), loaded.tip)
         try:
             for _, event in stored:  # as the log will give it: whoever holds the command or its receipt can't change the state
-                kind.evolve(loaded.state, event)
+                loaded.state = kind.evolve(loaded.state, event)
         except BaseException:
             self._cache.drop(stream, loaded)
             raise

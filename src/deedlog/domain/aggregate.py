@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from deedlog.domain.signature import Signature, classes_in, refuse_unannotated
-from deedlog.errors import InvalidDeclaration, InvalidMessage, Misuse
-from deedlog.messages.base import Event, place_of
-from deedlog.messages.streams import check_stream
-from deedlog.types import StreamName, Version
+from deedlog.domain.deciding import Deciding
+from deedlog.domain.signature import Signature, refuse_unannotated
+from deedlog.errors import InvalidDeclaration, Misuse
+from deedlog.messages.base import place_of
+from deedlog.types import Version
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__deedlog_role__"
@@ -48,35 +48,25 @@ def evolve(function: F) -> F:
     return function
 
 
-class AggregateType:
-    """An aggregate class, read once: who decides which command, what evolves by which event."""
+class AggregateType(Deciding):
+    """An aggregate class, read once. Raises InvalidDeclaration."""
 
     def __init__(self, cls: type[Any], *, key: str, category: str | None) -> None:
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        super().__init__(cls.__name__, key=key, category=category or snake)
         self.cls = cls
-        self.key = key
-        self.category = category or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-        self.decides: dict[type[Any], Callable[[Any, Any], Any]] = {}
-        self.evolves: dict[type[Any], Callable[[Any, Any], None]] = {}
         if not issubclass(cls, Aggregate):
             raise InvalidDeclaration(self.place, f"{cls.__name__} is not an Aggregate", fix="subclass deedlog.Aggregate")
-        if "-" in self.category or not self.category.isprintable():
-            raise InvalidDeclaration(self.place, f"category '{self.category}' has a hyphen", fix="use underscores")
+        self._check_category()
         refuse_unannotated(cls)
         self._check_initial()
-        produced = [pair for function in _marked(cls) for pair in self._add(function)]
+        emitted = [pair for function in _marked(cls) for pair in self._add(function)]
         if not self.decides:
             raise InvalidDeclaration(self.place, f"{cls.__name__} decides no command", fix="mark a method with @decide")
-        for event, place in produced:
-            if event is not Event and event not in self.evolves:
-                raise InvalidDeclaration(
-                    place,
-                    f"{cls.__name__} emits {event.__name__}, but no @evolve method takes it",
-                    fix="add one; its body may be empty",
-                )
+        self._check_emitted(emitted, "@evolve method")
 
     @cached_property
     def place(self) -> str:
-        """`file:line` of the class."""
         return place_of(self.cls)
 
     def _check_initial(self) -> None:
@@ -91,57 +81,20 @@ class AggregateType:
 
     def _add(self, function: Callable[..., Any]) -> Iterator[tuple[type[Any], str]]:
         signature = Signature(function, owner=self.cls, method=True)
-        messages = list(classes_in(signature.only_message()))
-        if not messages:
-            raise InvalidDeclaration(signature.place, f"{signature.name} is annotated with no message class")
-        role = getattr(function, _MARK)
-        known = self.decides if role == "decide" else self.evolves
-        for message in messages:
-            if message in known:
-                other = place_of(known[message])
-                raise InvalidDeclaration(signature.place, f"{message.__name__} is already handled at {other}")
-            known[message] = function
-        if role == "decide":
-            for command in messages:
-                self._check_key(command, signature.place)
-            yield from ((event, signature.place) for event in classes_in(signature.returns))
-
-    def _check_key(self, command: type[Any], place: str) -> None:
-        names = getattr(command, "__struct_fields__", None) or getattr(command, "__annotations__", {})
-        if self.key not in names:
-            raise InvalidDeclaration(
-                place,
-                f"{command.__name__} has no field '{self.key}', the key of {self.cls.__name__}",
-                fix="add the field",
-            )
-
-    def stream_of(self, command: Any) -> StreamName:
-        """`category-key`. Raises InvalidMessage when the key can't name a stream."""
-        key = getattr(command, self.key)
-        if key is None:
-            raise InvalidMessage(type(command).__name__, self.key, "None names nothing", fix="send the key")
-        try:
-            return check_stream(f"{self.category}-{key}")
-        except InvalidMessage as error:
-            raise InvalidMessage(type(command).__name__, self.key, error.problem, fix=error.fix) from None
+        message = signature.only_message()
+        if getattr(function, _MARK) == "decide":
+            yield from self._take_decide(signature, message)
+        else:
+            self._take(self.evolves, signature, message)
 
     def initial(self) -> Any:
-        """The state before the first event."""
         return self.cls()
 
     def decide(self, state: Any, command: Any) -> list[Any]:
-        """The events that answer `command` on `state`. Raises what the method raises; Misuse when it returns no events."""
-        result = self.decides[type(command)](state, command)
-        if result is None:
-            return []
-        events = list(result) if isinstance(result, list | tuple | Iterator) else [result]
-        for event in events:
-            if type(event) not in self.evolves:
-                raise Misuse(f"deciding {type(command).__name__} gave {event!r}, which {self.cls.__name__} can't evolve by")
-        return events
+        return self._events(command, self.decides[type(command)](state, command))
 
-    def evolve(self, state: Any, event: Any) -> None:
-        """Moves `state` by one event, in place. Raises Misuse for an event that nothing evolves by."""
+    def evolve(self, state: Any, event: Any) -> Any:
+        """Moves `state` by one event, in place, and gives it back."""
         method = self.evolves.get(type(event))
         if method is None:
             raise Misuse(
@@ -150,6 +103,7 @@ class AggregateType:
             )
         method(state, event)
         state._version += 1
+        return state
 
 
 def _marked(cls: type[Any]) -> Iterable[Callable[..., Any]]:

@@ -14,6 +14,7 @@ class Signature:
     """The parameters and the return annotation of a function, resolved; `self` or `cls` left out."""
 
     def __init__(self, function: Callable[..., Any], *, owner: type[Any] | None = None, method: bool = False) -> None:
+        self.function = function
         self.place = place_of(function)
         self.name = function.__qualname__
         try:
@@ -23,10 +24,8 @@ class Signature:
             raise InvalidDeclaration(
                 self.place, f"{self.name}: {error}", fix="annotate with names that exist at module level"
             ) from error
-        if method and (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
-            raise InvalidDeclaration(
-                self.place, f"{self.name} is async", fix="make it plain: it decides or folds, what it needs comes in the message"
-            )
+        if method:
+            self.refuse_async()
         parameters = list(inspect.signature(function).parameters.values())[1 if method else 0 :]
         for parameter in parameters:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -37,6 +36,13 @@ class Signature:
                 )
         self.parameters = {parameter.name: hints[parameter.name] for parameter in parameters}
         self.returns = hints.get("return", Any)
+
+    def refuse_async(self) -> None:
+        """Raises InvalidDeclaration for an async function, where the function decides or folds."""
+        if inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(self.function):
+            raise InvalidDeclaration(
+                self.place, f"{self.name} is async", fix="make it plain: it decides or folds, what it needs comes in the message"
+            )
 
     @property
     def first(self) -> Any:
@@ -74,6 +80,9 @@ def classes_in(annotation: Any) -> Iterable[type[Any]]:
     if annotation is None or annotation is type(None) or annotation is Any:
         return
     origin = get_origin(annotation)
+    if hasattr(annotation, "__value__"):  # `type Banking = Open | Deposit`, from Python 3.12 on
+        yield from classes_in(annotation.__value__)
+        return
     if origin is None:
         if isinstance(annotation, type):
             yield annotation

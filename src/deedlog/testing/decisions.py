@@ -40,7 +40,7 @@ class Decision:
         self.refusal: DomainError | None = None
         self.state = kind.initial()
         for event in before:
-            kind.evolve(self.state, wiring.as_stored(event))
+            self.state = kind.evolve(self.state, wiring.as_stored(event))
         untouched = copy.deepcopy(self.state)
         try:
             self.events = tuple(wiring.as_stored(event) for event in kind.decide(self.state, self.command))
@@ -48,7 +48,7 @@ class Decision:
             self.refusal = error
         self._check_untouched(untouched)
         for event in self.events:
-            kind.evolve(self.state, event)
+            self.state = kind.evolve(self.state, event)
 
     def _check_untouched(self, before: Any) -> None:
         """Deciding must not mutate: what it would change is not in the log. Fields that can't be compared are passed over."""
@@ -59,11 +59,13 @@ class Decision:
             for name in fields_of(before)
             if getattr(before, name) == getattr(twin, name) != getattr(self.state, name)
         ]
+        if not fields_of(before) and before == twin != self.state:  # a state of a decider may be a plain value
+            changed = [f"    {before!r} became {self.state!r}"]
         if changed:
             fail(
                 f"deciding {self.command!r} changed the state",
                 "\n".join(changed),
-                "  return an event and change the state in an @evolve method",
+                "  return an event and change the state where it evolves (@evolve)",
             )
 
     def then(self, *events: Any) -> "Decision":

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from deedlog.definition import Definition
-from deedlog.domain.aggregate import AggregateType
+from deedlog.domain.deciding import Deciding
 from deedlog.errors import Misuse
 from deedlog.messages.codec import Codec
 from deedlog.module import Module
@@ -29,7 +29,7 @@ class Wiring:
         data = self._codec.encode(message)
         return self._codec.registry.of(type(message)).decoder.decode(data)  # type: ignore[no-any-return]
 
-    def decider_of(self, command: Any) -> AggregateType:
+    def decider_of(self, command: Any) -> Deciding:
         """The aggregate that decides a command. Raises Misuse when none does."""
         name = type(command).__name__
         found = self._deciders.get(type(command))
