@@ -30,6 +30,7 @@ from deedlog.sqlite.database import Database
 from deedlog.store.memory import MemoryEventStore
 from deedlog.store.port import CommandKey, EventStore
 from deedlog.store.sqlite import SqliteEventStore
+from deedlog.sync import Sync
 from deedlog.types import Clock, SystemClock, Token
 
 T = TypeVar("T")
@@ -40,7 +41,8 @@ class App(Module):
     """A service: declare with `@app.…`, then `execute` commands and `ask` queries.
 
     `store` is `memory://` or `sqlite:///path`; by default the environment's `DEEDLOG_STORE`, else `./<name>.db`. Starts at the
-    first use; `async with app:` starts and stops it. Belongs to one event loop at a time.
+    first use; `async with app:` starts and stops it. Belongs to one event loop at a time. `app.sync` is the same for callers
+    that block.
     """
 
     def __init__(self, name: str, *, store: str | None = None, clock: Clock | None = None, ids: IdSource = new_id) -> None:
@@ -54,6 +56,7 @@ class App(Module):
         self._services: dict[Any, Any] = {}
         self._running: Running | None = None
         self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        self.sync = Sync(self)
 
     def provide(self, service: Any, *, as_type: Any = None) -> None:
         """Hands `service` to handlers that ask for its class (or for `as_type`). Raises Misuse once the app runs."""
