@@ -1,7 +1,7 @@
 """The pages as data: their code blocks and links; and running a page as its reader would.
 
-A page is one program: its `python` blocks run from top to bottom in one module, with `await` at the top level. What a block
-prints stands in the `text` block below it, to the letter.
+A page is one program: its `python` blocks run from top to bottom in one module, those with `await` at the top level in an
+event loop. What a block prints stands in the `text` block below it, to the letter.
 """
 
 import ast
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -90,15 +90,18 @@ def run(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
             for block in code:
                 printed = io.StringIO()
                 with contextlib.redirect_stdout(printed):
-                    runner.run(_execute(block, file, module))
+                    compiled = _compiled(block, file)
+                    if compiled.co_flags & inspect.CO_COROUTINE:
+                        runner.run(eval(compiled, module.__dict__))
+                    else:  # as in a program: no event loop runs, so the code may block
+                        exec(compiled, module.__dict__)
                 yield block, printed.getvalue()
     finally:
         del sys.modules[module.__name__]
 
 
-async def _execute(block: Block, file: Path, module: ModuleType) -> None:
+def _compiled(block: Block, file: Path) -> CodeType:
+    """A coroutine's code where the block awaits at the top level."""
     tree = ast.parse("\n" * (block.line - 1) + block.text, str(file))
-    code = compile(tree, str(file), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    result = eval(code, module.__dict__)
-    if inspect.iscoroutine(result):
-        await result
+    compiled: CodeType = compile(tree, str(file), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return compiled

@@ -284,4 +284,15 @@ async def use() -> None:
         await app.execute(Drop("p1"))
 
 
+def use_blocking() -> None:
+    with app.sync as bank:
+        receipt = bank.execute(Create("p1"), id="c1", actor="ada")
+        assert_type(receipt, Receipt)
+        assert_type(app.sync.ask(GetProduct("p1"), after=receipt.token), Answer[ProductView])
+        assert_type(app.sync.ask(Expensive()).value.rows, list[ProductView])
+        assert_type(app.sync.ask(Untyped("p1")), Answer[Any])
+        app.sync.catch_up()
+        assert_type(app.sync.rebuild("ProductView").position, int)
+
+
 CONDITIONS = (Exactly(1), NoStream(), StreamExists(), AnyVersion())

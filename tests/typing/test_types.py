@@ -74,3 +74,7 @@ def test_mistakes_are_seen_before_the_program_runs(checker: Checker, tmp_path: P
 
 async def test_the_surface_also_runs() -> None:
     await surface.use()
+
+
+def test_the_blocking_surface_also_runs() -> None:
+    surface.use_blocking()
