@@ -8,10 +8,13 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from deedlog import faults
 from deedlog.commands.bus import CommandBus
 from deedlog.commands.cache import AggregateCache
 from deedlog.commands.context import CommandContext, Receipt
+from deedlog.commands.deadline import Deadline
 from deedlog.commands.dispatch import AggregateDispatch
 from deedlog.consistency.freshness import Answer
 from deedlog.definition import Definition
@@ -131,17 +134,19 @@ class App(Module):
         traceparent: str | None = None,
         actor: str | None = None,
         tenant: str | None = None,
+        timeout: float | None = None,
     ) -> Receipt:
         """Does what the command asks, durably, and says what that was.
 
         With an `id` it is done once: sent again, the same receipt comes back (P4). Raises Refused, InvalidMessage,
-        WrongExpectedVersion, DuplicateMessage, Unavailable.
+        WrongExpectedVersion, DuplicateMessage, Unavailable; DeadlineExceeded after `timeout` seconds, which says whether it
+        may have been stored.
         """
         running = self._running
         if running is None or running.loop is not asyncio.get_running_loop():
             running = await self._started()
         running.codec.encode(command)  # refuses what could not be stored
-        return await running.execute(command, id, correlation_id, causation_id, traceparent, actor, tenant)
+        return await running.execute(command, id, correlation_id, causation_id, traceparent, actor, tenant, timeout)
 
     @overload
     async def ask(
@@ -289,19 +294,26 @@ class Running:
         traceparent: str | None = None,
         actor: str | None = None,
         tenant: str | None = None,
+        timeout: float | None = None,
     ) -> Receipt:
         """As `App.execute`, for a command that this app's codec has checked or read."""
         command_id = id if id is not None else self._ids()
         metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
         key = self.key_of(id, command) if id is not None else None
-        return await self.commands.proceed(CommandContext(command, command_id, metadata, key))
+        if timeout is None:
+            return await self.commands.proceed(CommandContext(command, command_id, metadata, key))
+        deadline = Deadline()
+        context = CommandContext(command, command_id, metadata, key, deadline)
+        return await deadline.within(timeout, lambda: self.commands.proceed(context))
 
     async def _send(self, command: Any, cause: CommandContext, id: str | None) -> Receipt:
+        """A further command of the same conversation. It shares the deadline of its cause."""
         if self.stopping:
             raise Unavailable("the app is stopping", fix="start it again, and repeat the command")
-        meta = cause.metadata
         self.codec.encode(command)
-        return await self.execute(command, id, meta.correlation_id, cause.id, meta.traceparent, meta.actor, meta.tenant)
+        key = self.key_of(id, command) if id is not None else None
+        metadata = msgspec.structs.replace(cause.metadata, causation_id=cause.id)
+        return await self.commands.proceed(CommandContext(command, id or self._ids(), metadata, key, cause.deadline))
 
 
 def open_stores(url: str, clock: Clock, *, read_only: bool = False) -> tuple[EventStore, ReadStore]:

@@ -10,6 +10,7 @@
     │   └── DuplicateMessage   this id was used for something else
     ├── NotFound               no such row
     ├── Unavailable            safe to try again
+    │   ├── DeadlineExceeded   the command's own time was over
     │   ├── Stale              the read model has not caught up in time
     │   └── Building           the read model is new and not yet complete
     ├── Misuse                 the program or its configuration is wrong
@@ -131,6 +132,27 @@ class Unavailable(DeedlogError):
     """Not now: overloaded, locked, no space, closing. Safe to try again with the same command id."""
 
     code = "unavailable"
+
+
+class DeadlineExceeded(Unavailable):
+    """The command was not done within the `timeout` that its caller gave, in seconds.
+
+    `stored` is False when nothing was; None when it may have been: repeat the command with its id to learn what it did.
+    """
+
+    code = "deadline_exceeded"
+
+    def __init__(self, timeout: float, waited: float, *, stored: bool | None) -> None:
+        known = "nothing was stored" if stored is False else "it may have been stored"
+        super().__init__(
+            f"the command was not done within {timeout:g} s; {known}",
+            fix="send it again, or allow more time" if stored is False else "repeat it with the same id",
+            stored=stored,
+            waited=waited,
+        )
+        self.timeout = timeout
+        self.waited = waited
+        self.stored = stored
 
 
 class Stale(Unavailable):

@@ -80,6 +80,7 @@ class Sync:
         traceparent: str | None = None,
         actor: str | None = None,
         tenant: str | None = None,
+        timeout: float | None = None,
     ) -> Receipt:
         """As `await app.execute(…)`. Interrupted, it may have been done all the same: repeat it with its `id`."""
         receipt: Receipt = self._run(
@@ -91,6 +92,7 @@ class Sync:
                 traceparent=traceparent,
                 actor=actor,
                 tenant=tenant,
+                timeout=timeout,
             )
         )
         return receipt

@@ -20,6 +20,7 @@ SAMPLES: dict[str, DeedlogError] = {
     "DuplicateMessage": deedlog.DuplicateMessage("id"),
     "Conflict": deedlog.Conflict("first"),
     "NotFound": deedlog.NotFound("Row", "1"),
+    "DeadlineExceeded": deedlog.DeadlineExceeded(1.0, 1.0, stored=None),
     "Stale": deedlog.Stale("position 2", 1, 0.1),
     "Building": deedlog.Building("View", 1, 2),
     "Unavailable": deedlog.Unavailable("later"),

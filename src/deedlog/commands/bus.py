@@ -117,7 +117,8 @@ class CommandBus:
         )
         if not writes and context.key is None:
             return receipt_of(self._store, context, Appended("", 0, await self._store.head(), 0), ())
-        appended = await self._store.append(writes, context.key)
+        append = self._store.append(writes, context.key)
+        appended = await (append if context.deadline is None else context.deadline.watch(append))
         if appended.repeated and (receipt := await self._dispatch.repeated(context)) is not None:
             return receipt
         return receipt_of(self._store, context, appended, tuple(e for append in appends for e in append.events))

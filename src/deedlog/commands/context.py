@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from deedlog.commands.deadline import Deadline
 from deedlog.messages.envelope import Metadata
 from deedlog.store.port import CommandKey
 from deedlog.types import Any as AnyVersion
@@ -32,6 +33,7 @@ class CommandContext(msgspec.Struct, frozen=True):
     id: str
     metadata: Metadata
     key: CommandKey | None = None
+    deadline: Deadline | None = None
 
 
 class Append(msgspec.Struct, frozen=True):

@@ -104,7 +104,8 @@ class AggregateDispatch:
 
     async def _append(self, loaded: Loaded, write: StreamWrite, context: CommandContext, events: list[Any]) -> Receipt:
         try:
-            appended = await self._store.append((write,), context.key)
+            append = self._store.append((write,), context.key)
+            appended = await (append if context.deadline is None else context.deadline.watch(append))
         except BaseException:  # also cancelled: the state may be ahead of the log
             self._cache.drop(write.stream, loaded)
             raise
