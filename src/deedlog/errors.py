@@ -7,6 +7,8 @@
     │       └── UnknownMessage no such command, event or query
     ├── Conflict               somebody else was first
     │   ├── WrongExpectedVersion
+    │   ├── ConditionFailed    an event that must not be there is
+    │   ├── StreamClosed       the stream takes no more events
     │   └── DuplicateMessage   this id was used for something else
     ├── NotFound               no such row
     ├── Unavailable            safe to try again
@@ -22,6 +24,7 @@
 Each carries data first (`code`, attributes, `data`) and words second. Message text is for people only.
 """
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 
@@ -103,6 +106,44 @@ class WrongExpectedVersion(Conflict):
         self.stream = stream
         self.expected = expected
         self.actual = actual
+
+
+class ConditionFailed(Conflict):
+    """An event at `position`, behind `after`, matches what must not be there; nothing was stored."""
+
+    code = "condition_failed"
+
+    def __init__(self, matching: str, after: int, position: int) -> None:
+        super().__init__(
+            f"event {position} matches '{matching}', and none after {after} may",
+            fix="read the matching events again and decide anew",
+            matching=matching,
+            after=after,
+            position=position,
+        )
+        self.matching = matching
+        self.after = after
+        self.position = position
+
+
+class StreamClosed(Conflict):
+    """The stream was closed, at the time `at`: it takes no more events. Nothing was stored."""
+
+    code = "stream_closed"
+
+    def __init__(self, stream: str, by: str, why: str, at: datetime) -> None:
+        super().__init__(
+            f"stream '{stream}' was closed by {by} at {at.isoformat()}: {why}",
+            fix="start another stream",
+            stream=stream,
+            by=by,
+            why=why,
+            at=at.isoformat(),
+        )
+        self.stream = stream
+        self.by = by
+        self.why = why
+        self.at = at
 
 
 class DuplicateMessage(Conflict):

@@ -1,11 +1,12 @@
 """The reference pages against the code: no verb, header or error is missing, none is made up."""
 
 import re
+from datetime import UTC, datetime
 
 from click import Command, Group
 
 import deedlog
-from deedlog.errors import DeedlogError
+from deedlog.errors import ConditionFailed, DeedlogError, StreamClosed
 from deedlog.http.operations import ANSWER_HEADERS, parameters
 from deedlog.http.problems import problem
 from deedlog.ops.cli import main
@@ -17,6 +18,8 @@ SAMPLES: dict[str, DeedlogError] = {
     "InvalidMessage": deedlog.InvalidMessage("Name", "field", "wrong"),
     "UnknownMessage": deedlog.UnknownMessage("command", "Name", []),
     "WrongExpectedVersion": deedlog.WrongExpectedVersion("a-1", "2", 3),
+    "ConditionFailed": ConditionFailed("email:a@b.c", 1, 2),
+    "StreamClosed": StreamClosed("a-1", "Ann", "moved", datetime(2026, 1, 1, tzinfo=UTC)),
     "DuplicateMessage": deedlog.DuplicateMessage("id"),
     "Conflict": deedlog.Conflict("first"),
     "NotFound": deedlog.NotFound("Row", "1"),
