@@ -15,7 +15,7 @@ UV_VERSION := 0.13.9
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench fmt lock clean
+.PHONY: help venv demo test check torture bench fmt lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ check: $(STAMP) ## Format, lint and types: what CI asks before the tests
 	@$(PY) -m mypy $(CODE)
 	@echo "check: pyright (strict)"
 	@$(PY) -m pyright
+
+torture: $(STAMP) ## Kill it at every fault point and at random, and check after each restart (KILLS=2000, SEED=1, MINUTES=30)
+	@$(PY) -m tests.torture --kills $(or $(KILLS),2000) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: $(STAMP) ## Run the benchmarks (QUICK=1 for a short run, BENCH="append query" for some of them)
 	@set -e; for path in $(BENCH); do \

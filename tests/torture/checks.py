@@ -1,0 +1,196 @@
+"""What must be true of a file after each restart: read from the file itself, and compared with plain Python."""
+
+import json
+import random
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from deedlog import App, Refused
+from deedlog.messages.codec import Codec
+from tests.faults.bank import Deposit, Deposited, Open, Opened, Rename, Renamed, command_of
+
+OLDER = 30
+"""So many acknowledged commands of earlier rounds are sent again after each restart, besides those of the last."""
+
+
+class Ack(NamedTuple):
+    """What a child said of a command."""
+
+    stream: str
+    version: int
+    position: int
+    events: int
+
+
+Acks: TypeAlias = dict[str, Ack]
+
+
+class Stored(NamedTuple):
+    position: int
+    stream: str
+    version: int
+    event: Any
+    cause: str
+    recorded_at: int
+
+
+class Findings:
+    """What was looked at and what was wrong, of one restart."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+        self.wrong: list[str] = []
+
+    def expect(self, what: str, found: Any, wanted: Any) -> None:
+        self.checks += 1
+        if found != wanted:
+            self.wrong.append(f"{what}: {str(found)[:300]}, expected {str(wanted)[:300]}")
+
+
+def select(path: Path, statement: str) -> list[Any]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def log_of(path: Path, codec: Codec) -> list[Stored]:
+    rows = select(
+        path, "select position, stream, version, name, data, metadata, recorded_at from deedlog_events order by position"
+    )
+    kinds = {kind.__name__: kind for kind in (Opened, Deposited, Renamed)}
+    return [
+        Stored(position, stream, version, _event(kinds[name], data), json.loads(metadata)["causation_id"], at)
+        for position, stream, version, name, data, metadata, at in rows
+    ]
+
+
+def _event(kind: type[Any], data: str) -> Any:
+    fields = json.loads(data)
+    if "amount" in fields:
+        fields["amount"] = Decimal(fields["amount"])
+    return kind(**fields)
+
+
+def check_order(log: list[Stored], found: Findings) -> None:
+    """P2: no hole, no event twice, each stream counts by one."""
+    found.expect("positions", [event.position for event in log], list(range(1, len(log) + 1)))
+    heads: dict[str, int] = {}
+    for event in log:
+        found.expect(f"version of {event.stream} at {event.position}", event.version, heads.get(event.stream, 0) + 1)
+        heads[event.stream] = event.version
+
+
+def check_commands(path: Path, log: list[Stored], acks: Acks, found: Findings) -> None:
+    """P1, P4: what was acknowledged is there as it was acknowledged, once, and nothing is there that no command asked for."""
+    rows = select(path, "select id, stream, version, position, count from deedlog_commands")
+    stored = {id: Ack(*row) for id, *row in rows}
+    for id, ack in acks.items():
+        found.expect(f"stored command {id}", stored.get(id), ack)
+    found.expect("events and what their commands count", len(log), sum(ack.events for ack in stored.values()))
+    by_cause: dict[str, list[Stored]] = {}
+    for event in log:
+        by_cause.setdefault(event.cause, []).append(event)
+    for id, ack in stored.items():
+        events = by_cause.get(id, [])
+        places = [(event.stream, event.version, event.position) for event in events]
+        first = ack.version - ack.events, ack.position - ack.events
+        wanted = [(ack.stream, first[0] + n, first[1] + n) for n in range(1, ack.events + 1)]
+        found.expect(f"events of {id}", places, wanted)
+        for event in events:
+            found.expect(f"content of {event.position}", event.event, event_of(command_of(id)[1]))
+
+
+def event_of(command: Any) -> Any:
+    match command:
+        case Open(account=account, owner=owner):
+            return Opened(account, owner)
+        case Deposit(account=account, amount=amount):
+            return Deposited(account, amount)
+        case Rename(account=account, owner=owner):
+            return Renamed(account, owner)
+        case _:
+            raise AssertionError(f"no event of {command}")
+
+
+def rows_by_model(log: list[Stored]) -> tuple[list[Any], list[Any]]:
+    """The read models, folded in plain Python: what `rows_of` must find."""
+    balances: dict[str, list[Any]] = {}
+    total: list[Any] = ["everybody", Decimal(0), 0, 0]
+    for stored in log:
+        last = [stored.position, stored.recorded_at]
+        row = balances.get(stored.event.account)  # none: renamed before it was opened, which the bank allows
+        match stored.event:
+            case Opened(account=account, owner=owner):
+                balances[account] = [account, owner, Decimal(0), 0, *last]
+            case Deposited(amount=amount):
+                total[1:] = [total[1] + (amount if row else Decimal("1e6")), *last]
+                if row:
+                    row[2:] = [row[2] + amount, row[3] + 1, *last]
+            case Renamed(owner=owner):
+                if row:
+                    row[1], row[4:] = owner, last
+            case _:
+                raise AssertionError(stored)
+    return [tuple(balances[account]) for account in sorted(balances)], [tuple(total)] if total[2] else []
+
+
+def rows_of(path: Path) -> tuple[list[Any], list[Any]]:
+    """The rows of the live read models, with the position and time of their last change."""
+    balances = select(path, "select account, owner, balance, deposits, _position, _updated_at from balance order by account")
+    totals = select(path, "select owner, total, _position, _updated_at from owner_total")
+    return (
+        [(account, owner, Decimal(balance), *rest) for account, owner, balance, *rest in balances],
+        [(owner, Decimal(total), *rest) for owner, total, *rest in totals],
+    )
+
+
+async def check_receipts(app: App, acks: Mapping[str, Ack], found: Findings) -> None:
+    """P4: sent again, the same receipt, and nothing is stored."""
+    head = await app.running.store.head()
+    for id, ack in acks.items():
+        receipt = await app.execute(command_of(id)[1], id=id)
+        again = Ack(receipt.stream, receipt.version, receipt.position, len(receipt.events))
+        found.expect(f"receipt of {id} sent again", again, ack)
+    found.expect("head after sending again", await app.running.store.head(), head)
+
+
+async def send(app: App, ids: Iterable[str]) -> Acks:
+    """Sends commands of which nobody knows whether they were done."""
+    acks: Acks = {}
+    for id in ids:
+        try:
+            receipt = await app.execute(command_of(id)[1], id=id)
+        except Refused:
+            continue
+        acks[id] = Ack(receipt.stream, receipt.version, receipt.position, len(receipt.events))
+    return acks
+
+
+async def check_read_models(app: App, path: Path, log: list[Stored], found: Findings) -> None:
+    """P5, P6: the live rows are those of the plain model, and those of a rebuild; the auditor's count is right."""
+    await app.catch_up()
+    live = rows_of(path)
+    found.expect("rows of the live read models", live, rows_by_model(log))
+    for name in app.running.runners:
+        checkpoint = await app.running.reads.checkpoint(name)
+        counted = (checkpoint.position, checkpoint.events) if checkpoint else None
+        found.expect(f"checkpoint of {name}", counted, (len(log), len(log)))
+        await app.rebuild(name)
+    found.expect("rows after a rebuild", rows_of(path), live)
+
+
+async def check_file(app: App, path: Path, last: Acks, acks: Acks, unknown: Iterable[str], dice: random.Random) -> Findings:
+    """All of the above, on a running app. `acks` gets those that were unknown and are acknowledged now."""
+    found = Findings()
+    older = dice.sample(sorted(acks), min(OLDER, len(acks)))
+    await check_receipts(app, last | {id: acks[id] for id in older}, found)
+    acks |= last | await send(app, unknown)
+    log = log_of(path, app.running.codec)
+    check_order(log, found)
+    check_commands(path, log, acks, found)
+    await check_read_models(app, path, log, found)
+    found.expect("SQLite's own check", select(path, "pragma quick_check"), [("ok",)])
+    return found

@@ -1,0 +1,107 @@
+"""The child that is killed: `python -m tests.torture.load FILE SEED` works on a file until somebody stops it.
+
+Sixteen callers send commands with ids, others ask, rebuild and so on. Each acknowledged command is a line:
+`id stream version position count`. What must never be is a line that starts with `WRONG`.
+"""
+
+import asyncio
+import os
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from deedlog import App, Building, DeedlogError, Misuse, NotFound, Receipt, Refused, Stale
+from tests.faults.bank import GetBalance, bank_app, command_of
+
+CALLERS = 16
+BUSY_COMMANDS = 300
+"""So many are sent as fast as it goes; then slowly, so that the file stays small."""
+SLOW_SECONDS = 0.05
+
+Worker: TypeAlias = Callable[[App, random.Random], Awaitable[None]]
+
+
+def say(line: str) -> None:
+    """One write: a line arrives whole or not at all."""
+    os.write(1, f"{line}\n".encode())
+
+
+def id_of(seed: str, caller: int, number: int) -> str:
+    """The id of a caller's n-th command; what it is follows from the id."""
+    return f"{seed}-{caller}-{number}"
+
+
+class Load:
+    """What runs beside each other in one process."""
+
+    def __init__(self, app: App, seed: str) -> None:
+        self.app = app
+        self.seed = seed
+        self.sent = 0
+        self.newest: Receipt | None = None
+
+    async def call(self, caller: int) -> None:
+        number = 0
+        dice = random.Random(f"{self.seed}-{caller}")
+        while True:
+            number += 1
+            self.sent += 1
+            id = id_of(self.seed, caller, number)
+            times = 2 if dice.random() < 0.1 else 1  # now and then two send the same command at once
+            answers = await asyncio.gather(*(self.send(id) for _ in range(times)))
+            if times == 2 and answers[0] != answers[1]:
+                say(f"WRONG command {id} sent twice gave {answers[0]} and {answers[1]}")
+            if self.sent > BUSY_COMMANDS:
+                await asyncio.sleep(SLOW_SECONDS)
+
+    async def send(self, id: str) -> tuple[str, int, int, int] | None:
+        try:
+            receipt = await self.app.execute(command_of(id)[1], id=id)
+        except Refused:
+            return None
+        self.newest = receipt
+        say(f"{id} {receipt.stream} {receipt.version} {receipt.position} {len(receipt.events)}")
+        return receipt.stream, receipt.version, receipt.position, len(receipt.events)
+
+    async def ask(self) -> None:
+        """Reads its own writes."""
+        while True:
+            await asyncio.sleep(0.005)
+            if (receipt := self.newest) is None:
+                continue
+            try:
+                answer = await self.app.ask(GetBalance(receipt.stream.removeprefix("account-")), after=receipt.token)
+            except (Stale, Building, NotFound):
+                continue
+            if answer.freshness.position < receipt.position:
+                say(f"WRONG an answer at {answer.freshness.position} for a token of {receipt.position}")
+
+    async def repeat(self, worker: Worker) -> None:
+        dice = random.Random(f"{self.seed}-{worker.__name__}")
+        while True:
+            await asyncio.sleep(dice.uniform(0.01, 0.08))
+            try:
+                await worker(self.app, dice)
+            except Misuse:
+                raise
+            except DeedlogError:  # another process does the same
+                continue
+
+
+async def rebuild(app: App, dice: random.Random) -> None:
+    await app.rebuild(dice.choice(["Balance", "OwnerTotal"]))
+
+
+WORKERS: tuple[Worker, ...] = (rebuild,)
+
+
+async def main(url: str, seed: str) -> None:
+    async with bank_app(url) as app:
+        load = Load(app, seed)
+        callers = [load.call(number) for number in range(CALLERS)]
+        await asyncio.gather(*callers, load.ask(), *(load.repeat(worker) for worker in WORKERS))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(f"sqlite:///{sys.argv[1]}", sys.argv[2]))
