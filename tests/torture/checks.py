@@ -48,7 +48,25 @@ class Findings:
     def expect(self, what: str, found: Any, wanted: Any) -> None:
         self.checks += 1
         if found != wanted:
-            self.wrong.append(f"{what}: {str(found)[:300]}, expected {str(wanted)[:300]}")
+            self.wrong.append(f"{what}: {_first_difference(found, wanted)}")
+
+
+def _first_difference(found: Any, wanted: Any) -> str:
+    """Of lists in lists, the first element that is not as it should be."""
+    if isinstance(found, list | tuple) and isinstance(wanted, list | tuple) and len(found) == len(wanted):
+        for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+            if one != other:
+                return (
+                    f"[{number}] {_first_difference(one, other)}" if isinstance(one, list) else f"[{number}] {one}, not {other}"
+                )
+    if isinstance(found, list) and isinstance(wanted, list):
+        return f"{len(found)} of them, not {len(wanted)}; the first that differ {_first_difference(*_cut(found, wanted))}"
+    return f"{str(found)[:300]}, not {str(wanted)[:300]}"
+
+
+def _cut(found: list[Any], wanted: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    both = min(len(found), len(wanted))
+    return (*found[:both], *found[both : both + 1], "-")[: both + 1], (*wanted[:both], *wanted[both : both + 1], "-")[: both + 1]
 
 
 def select(path: Path, statement: str) -> list[Any]:

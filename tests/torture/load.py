@@ -65,7 +65,8 @@ class Load:
         return receipt.stream, receipt.version, receipt.position, len(receipt.events)
 
     async def ask(self) -> None:
-        """Reads its own writes."""
+        """Reads its own writes, and never anything older than it has read before."""
+        seen = 0
         while True:
             await asyncio.sleep(0.005)
             if (receipt := self.newest) is None:
@@ -76,6 +77,9 @@ class Load:
                 continue
             if answer.freshness.position < receipt.position:
                 say(f"WRONG an answer at {answer.freshness.position} for a token of {receipt.position}")
+            if answer.freshness.position < seen:
+                say(f"WRONG an answer at {answer.freshness.position} after one at {seen}")
+            seen = answer.freshness.position
 
     async def repeat(self, worker: Worker) -> None:
         dice = random.Random(f"{self.seed}-{worker.__name__}")
