@@ -48,7 +48,11 @@ class Database:
         connection = self.reader() if self.read_only else self._connect()
         with translated(self.path):
             connection.execute(f"pragma synchronous = {durability}")
-        return Writer(connection, self)
+        try:
+            return Writer(connection, self)
+        except BaseException:
+            connection.close()
+            raise
 
     def _connect(self) -> sqlite3.Connection:
         if self.read_only and not Path(self.path).exists():

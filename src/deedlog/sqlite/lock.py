@@ -4,6 +4,8 @@ import os
 import sys
 from types import TracebackType
 
+from deedlog.errors import Misuse
+
 if sys.platform != "win32":
     import fcntl
 
@@ -11,7 +13,12 @@ if sys.platform != "win32":
         """`with` waits for it. Fair enough: p99 at four processes is 4 to 31 times lower than by SQLite's busy handler."""
 
         def __init__(self, path: str) -> None:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise Misuse(
+                    f"{path}: {error.strerror}", fix="give it the owner of the database, or a writable folder"
+                ) from error
 
         def __enter__(self) -> None:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
