@@ -74,6 +74,7 @@ class Database:
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
+        self._refuse_a_cut_file(connection)
         (mode,) = connection.execute(f"pragma journal_mode{'' if self.read_only else ' = wal'}").fetchone()
         if mode != "wal" and not self.read_only:
             raise Misuse(f"{self.path}: this file system allows no WAL (mode {mode})", fix="use a local disk")
@@ -83,6 +84,26 @@ class Database:
         connection.execute("pragma foreign_keys = on")
         for hook in self.on_connect:
             hook(connection)
+
+    def _refuse_a_cut_file(self, connection: sqlite3.Connection) -> None:
+        """SQLite reads zeros where the last page was cut. While there is a WAL the page may be in it, and the file half written.
+
+        By `stat` alone: to open and close the file would drop the locks that this process holds on it.
+        """
+        if size_of(f"{self.path}-wal"):
+            return
+        (page,) = connection.execute("pragma page_size").fetchone()
+        size = size_of(self.path)
+        if size % page:
+            raise Corrupt(f"{self.path}: {size} bytes are no whole pages, its end is missing", fix="keep it, restore a backup")
+
+
+def size_of(path: str) -> int:
+    """In bytes; 0 where there is no such file."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
 
 
 def file_id(path: str) -> tuple[int, int] | None:
