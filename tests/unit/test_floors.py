@@ -59,7 +59,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
 
 # Rooms with adapters, and the modules of the room that an adapter may import.
 PORTS: Mapping[str, frozenset[str]] = {
-    "store": frozenset({"port", "batch", "coalescer", "signal"}),
+    "store": frozenset({"port", "batch", "importing", "coalescer", "signal"}),
     "reads": frozenset({"port", "model"}),
     "messaging": frozenset({"port"}),
 }

@@ -1,28 +1,47 @@
 """What one batch of appends does: pure, so that every adapter decides alike.
 
-The adapter reads the head, the versions of the streams concerned and the commands already done, inside its write
-transaction; `settle` answers each caller and says which rows to insert. A conflict rejects one caller, not the batch.
+The adapter reads what `Found` names, inside its write transaction; `settle` answers each caller and says which rows to
+insert. A conflict rejects one caller, not the batch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from deedlog.errors import DeedlogError, DuplicateMessage, WrongExpectedVersion
-from deedlog.messages.envelope import RecordedEvent
+import msgspec
+
+from deedlog.errors import ConditionFailed, DeedlogError, DuplicateMessage, StreamClosed, WrongExpectedVersion
+from deedlog.messages.envelope import NewEvent, RecordedEvent, from_micros
 from deedlog.messages.streams import bucket_of, category_of
-from deedlog.store.port import Appended, StoredCommand, StreamWrite, Submission
+from deedlog.store.port import Appended, Matching, StoredCommand, StreamClosing, StreamWrite, Submission, Unless
 from deedlog.types import Position, StreamName, Version
 
 Outcome: TypeAlias = Appended | DeedlogError
 EventRow: TypeAlias = tuple[int, str, int, str, int, str, int, str, str, int, str]
 
 
+class Found(msgspec.Struct, gc=False):
+    """What the log holds of what a batch asks about; what is not there is not in the mappings.
+
+    `matched`: for each Matching of a condition, the newest position that matches, where it is behind the condition's `after`.
+    """
+
+    head: Position
+    versions: Mapping[StreamName, Version]
+    closed: Mapping[StreamName, StreamClosing] = {}
+    tips: Mapping[StreamName, str] = {}
+    done: Mapping[str, StoredCommand] = {}
+    matched: Mapping[Matching, Position] = {}
+
+
 class Settled:
     """The answers in the callers' order, and the rows that make them true."""
 
-    def __init__(self, head: Position, tips: Mapping[StreamName, str]) -> None:
-        self.head = head
-        self.tips = dict(tips)
+    def __init__(self, found: Found, accepted: "Accepted | None" = None) -> None:
+        self.head = found.head
+        self.versions = dict(found.versions)
+        self.tips = dict(found.tips)
+        self.done = dict(found.done)
+        self.accepted = accepted
         self.outcomes: list[Outcome] = []
         self.events: list[EventRow] = []
         self.tags: list[tuple[str, int]] = []
@@ -31,9 +50,61 @@ class Settled:
     def recorded(self) -> list[RecordedEvent]:
         return [RecordedEvent(*row) for row in self.events]
 
+    def add(self, stream: StreamName, events: Iterable[NewEvent], now: int) -> None:
+        """The events at the end of the stream and of the log."""
+        position, version = self.head, self.versions.get(stream, 0)
+        category, bucket = category_of(stream), bucket_of(stream)
+        for new in events:
+            position += 1
+            version += 1
+            self.events.append(
+                (
+                    position,
+                    stream,
+                    version,
+                    category,
+                    bucket,
+                    new.name,
+                    new.name_version,
+                    new.data,
+                    new.metadata,
+                    now,
+                    new.id,
+                )
+            )
+            for tag in new.tags:
+                self.tags.append((tag, position))
+            if self.accepted is not None:
+                self.accepted.add(new, position)
+        self.head, self.versions[stream] = position, version
+
+
+class Accepted:
+    """The events of the batch so far, to be found by tag and by name. Kept only where somebody sets a condition."""
+
+    def __init__(self) -> None:
+        self._by_tag: dict[str, list[tuple[Position, NewEvent]]] = {}
+        self._by_name: dict[str, list[tuple[Position, NewEvent]]] = {}
+
+    def add(self, new: NewEvent, position: Position) -> None:
+        for tag in set(new.tags):
+            self._by_tag.setdefault(tag, []).append((position, new))
+        self._by_name.setdefault(new.name, []).append((position, new))
+
+    def newest(self, matching: Matching) -> Position:
+        """Of the event that matches; 0: none does."""
+        if matching.tags:
+            candidates = [self._by_tag.get(matching.tags[0], [])]
+        else:
+            candidates = [self._by_name.get(name, []) for name in matching.names]
+        found = (
+            next((position for position, new in reversed(some) if matching.accepts(new.name, new.tags)), 0) for some in candidates
+        )
+        return max(found, default=0)
+
 
 def streams_of(batch: Iterable[Submission]) -> list[StreamName]:
-    """The streams whose versions `settle` needs."""
+    """The streams whose versions, and closings, `settle` needs."""
     return list({write.stream for submission in batch for write in submission.writes})
 
 
@@ -47,77 +118,71 @@ def command_ids_of(batch: Iterable[Submission]) -> list[str]:
     return [submission.command.id for submission in batch if submission.command is not None]
 
 
-def settle(
-    batch: Sequence[Submission],
-    head: Position,
-    versions: Mapping[StreamName, Version],
-    tips: Mapping[StreamName, str],
-    done: Mapping[str, StoredCommand],
-    now: int,
-) -> Settled:
-    """Accepts or rejects each submission in turn, on the state that those before it leave."""
-    settled = Settled(head, tips)
-    at = dict(versions)
-    answered = dict(done)
+def matchings_of(batch: Iterable[Submission]) -> dict[Matching, Position]:
+    """Of what `settle` needs the newest position that matches, where it is behind the position given: the lowest asked for."""
+    lowest: dict[Matching, Position] = {}
     for submission in batch:
-        settled.outcomes.append(_settle_one(submission, settled, at, answered, now))
+        for condition in submission.conditions:
+            for matching in condition.matching:
+                lowest[matching] = min(condition.after, lowest.get(matching, condition.after))
+    return lowest
+
+
+def settle(batch: Sequence[Submission], found: Found, now: int) -> Settled:
+    """Accepts or rejects each submission in turn, on the state that those before it leave."""
+    conditional = any(submission.conditions for submission in batch)
+    settled = Settled(found, Accepted() if conditional else None)
+    for submission in batch:
+        settled.outcomes.append(_settle_one(submission, found, settled, now))
     return settled
 
 
-def _settle_one(
-    submission: Submission,
-    settled: Settled,
-    at: dict[StreamName, Version],
-    answered: dict[str, StoredCommand],
-    now: int,
-) -> Outcome:
+def _settle_one(submission: Submission, found: Found, settled: Settled, now: int) -> Outcome:
     key = submission.command
-    if key is not None and (earlier := answered.get(key.id)) is not None:
+    if key is not None and (earlier := settled.done.get(key.id)) is not None:
         return repeat(earlier, key.digest)
     for write in submission.writes:
-        actual = at.get(write.stream, 0)
-        if not write.expected.allows(actual):
-            return WrongExpectedVersion(write.stream, str(write.expected), actual)
-        if write.tip is not None and settled.tips.get(write.stream) != write.tip:
-            return WrongExpectedVersion(write.stream, f"{write.expected} with event {write.tip}", actual)
+        if (refusal := _refusal(write, found, settled)) is not None:
+            return refusal
+    accepted = settled.accepted
+    if accepted is not None and (broken := _broken(submission.conditions, found, accepted)) is not None:
+        return broken
     before = settled.head
     for write in submission.writes:
-        _number(write, settled, at, now)
+        if write.events:
+            settled.add(write.stream, write.events, now)
+            settled.tips[write.stream] = write.events[-1].id
     stream = submission.writes[0].stream if submission.writes else ""
-    appended = Appended(stream, at.get(stream, 0), settled.head, settled.head - before)
+    appended = Appended(stream, settled.versions.get(stream, 0), settled.head, settled.head - before)
     if key is not None:
-        answered[key.id] = StoredCommand(key, appended)
-        settled.commands.append(answered[key.id])
+        settled.done[key.id] = StoredCommand(key, appended)
+        settled.commands.append(settled.done[key.id])
     return appended
 
 
-def _number(write: StreamWrite, settled: Settled, at: dict[StreamName, Version], now: int) -> None:
-    stream = write.stream
-    position, version = settled.head, at.get(stream, 0)
-    category, bucket = category_of(stream), bucket_of(stream)
-    for new in write.events:
-        position += 1
-        version += 1
-        settled.events.append(
-            (
-                position,
-                stream,
-                version,
-                category,
-                bucket,
-                new.name,
-                new.name_version,
-                new.data,
-                new.metadata,
-                now,
-                new.id,
-            )
-        )
-        for tag in new.tags:
-            settled.tags.append((tag, position))
-    settled.head, at[stream] = position, version
-    if write.events:
-        settled.tips[stream] = write.events[-1].id
+def _refusal(write: StreamWrite, found: Found, settled: Settled) -> DeedlogError | None:
+    stream, actual = write.stream, settled.versions.get(write.stream, 0)
+    if found.closed and write.events and (closing := found.closed.get(stream)) is not None:
+        return closed(closing)
+    if not write.expected.allows(actual):
+        return WrongExpectedVersion(stream, str(write.expected), actual)
+    if write.tip is not None and settled.tips.get(stream) != write.tip:
+        return WrongExpectedVersion(stream, f"{write.expected} with event {write.tip}", actual)
+    return None
+
+
+def _broken(conditions: Iterable[Unless], found: Found, accepted: Accepted) -> ConditionFailed | None:
+    for condition in conditions:
+        for matching in condition.matching:
+            position = accepted.newest(matching) or found.matched.get(matching, 0)
+            if position > condition.after:
+                return ConditionFailed(str(matching), condition.after, position)
+    return None
+
+
+def closed(closing: StreamClosing) -> StreamClosed:
+    """The refusal of events to a closed stream."""
+    return StreamClosed(closing.stream, closing.by, closing.why, from_micros(closing.recorded_at))
 
 
 def repeat(earlier: StoredCommand, digest: str) -> Outcome:

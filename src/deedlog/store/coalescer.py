@@ -31,8 +31,7 @@ class Coalescer:
 
     def submit(self, submission: Submission) -> "asyncio.Future[Appended]":
         """A future of the answer. Raises Unavailable when `max_waiting` callers wait already, or after `close`."""
-        if self._closed:
-            raise Unavailable("the event store is closed", fix="start the app again")
+        self.check_open()
         if len(self._waiting) >= self._max_waiting:
             raise Unavailable(
                 f"{len(self._waiting)} appends are waiting to be stored", fix="try again later, or send less at once"
@@ -43,6 +42,11 @@ class Coalescer:
         if self._running is None:
             self._running = loop.create_task(self._run())
         return future
+
+    def check_open(self) -> None:
+        """Raises Unavailable after `close`."""
+        if self._closed:
+            raise Unavailable("the event store is closed", fix="start the app again")
 
     async def close(self) -> None:
         """Refuses new appends and returns when the waiting ones are stored."""

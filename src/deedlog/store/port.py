@@ -5,10 +5,12 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from deedlog.errors import InvalidMessage
 from deedlog.messages.envelope import NewEvent, RecordedEvent
-from deedlog.types import ExpectedVersion, Position, StreamName, Version
+from deedlog.types import Any, ExpectedVersion, Position, StreamName, Version
 
 PAGE = 500
+ANY = Any()
 
 
 class StreamWrite(msgspec.Struct, frozen=True):
@@ -31,11 +33,48 @@ class CommandKey(msgspec.Struct, frozen=True):
     digest: str
 
 
+class Matching(msgspec.Struct, frozen=True):
+    """The events that have all of `tags` and one of `names`; without names, of any name.
+
+    Tags are text as stored, `field:value`. Put the rarest first: that is the one that is looked up. Raises InvalidMessage for
+    what would match every event, and for text that no database can look up.
+    """
+
+    tags: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.tags and not self.names:
+            raise InvalidMessage(
+                "Matching", "$", "it has neither tags nor names", fix="name one of them; all events are read_all"
+            )
+        if any("\0" in text for text in (*self.tags, *self.names)):
+            raise InvalidMessage("Matching", "$", "a tag or name has a NUL character", fix="leave it out")
+
+    def accepts(self, name: str, tags: Collection[str]) -> bool:
+        """True for an event of this name with these tags."""
+        return (not self.names or name in self.names) and all(tag in tags for tag in self.tags)
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, ("|".join(self.names), " ".join(self.tags))))
+
+
+class Unless(msgspec.Struct, frozen=True):
+    """A condition of an append: no event after position `after` matches any of `matching`.
+
+    `after` is the head that the decision was read at, not the last event that it saw: the newer, the less is looked through.
+    """
+
+    matching: tuple[Matching, ...]
+    after: Position = 0
+
+
 class Submission(msgspec.Struct, frozen=True):
     """What one caller wants stored: all of it or nothing."""
 
     writes: tuple[StreamWrite, ...]
     command: CommandKey | None = None
+    conditions: tuple[Unless, ...] = ()
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -68,6 +107,39 @@ class StreamSummary(msgspec.Struct, frozen=True):
     recorded_at: int
 
 
+class StoredState(msgspec.Struct, frozen=True):
+    """A stream's state at `version`, as JSON text, so that a load need not fold from the start: a snapshot.
+
+    `event_id` is the id of the event of that version, `definition` a digest of the code that folded it.
+    """
+
+    stream: StreamName
+    version: Version
+    event_id: str
+    definition: str
+    state: str
+    recorded_at: int
+
+
+class StreamClosing(msgspec.Struct, frozen=True):
+    """That a stream takes no more events: at which version, and at which head of the store, by whom and why."""
+
+    stream: StreamName
+    version: Version
+    position: Position
+    by: str
+    why: str
+    recorded_at: int
+
+
+class ImportedEvent(msgspec.Struct, frozen=True):
+    """An event from elsewhere, for the end of a stream. `recorded_at` (microseconds) is kept; None is the time of the import."""
+
+    stream: StreamName
+    event: NewEvent
+    recorded_at: int | None = None
+
+
 class EventStore(ABC):
     """One totally ordered log of events, in streams.
 
@@ -86,12 +158,35 @@ class EventStore(ABC):
         """Stores what was submitted, then lets go of the file."""
 
     @abstractmethod
-    async def append(self, writes: Sequence[StreamWrite], command: CommandKey | None = None) -> Appended:
+    async def append(
+        self, writes: Sequence[StreamWrite], command: CommandKey | None = None, conditions: Sequence[Unless] = ()
+    ) -> Appended:
         """Stores all writes or none; returns when they are durable (P1).
 
-        Raises WrongExpectedVersion (P3), DuplicateMessage, InvalidMessage, Unavailable when too many callers wait.
+        Raises WrongExpectedVersion (P3), ConditionFailed where an event breaks one of `conditions`, StreamClosed for events to
+        a closed stream, DuplicateMessage, Unavailable when too many callers wait. No writes: only the conditions are asserted.
         Cancelling the caller does not say whether the events were stored: repeat with the same command id.
         """
+
+    @abstractmethod
+    async def import_events(self, events: Sequence[ImportedEvent], *, expected_head: Position | None = None) -> Appended:
+        """Stores all, in this order behind the head, or none; returns when they are durable. Versions follow each stream's own.
+
+        `stream` and `version` of the answer are those of the last event. Raises InvalidMessage for a stream name that can't be
+        one and for data or metadata that is no JSON object, StreamClosed, Conflict when the head is not `expected_head`. Pass
+        that with each chunk: a chunk sent twice is then refused. Ids are not looked at, nobody is asked for a version.
+        """
+
+    @abstractmethod
+    async def close_stream(self, stream: StreamName, expected: ExpectedVersion = ANY, *, by: str, why: str) -> StreamClosing:
+        """Lets no more events into a stream, from the next append that is submitted; of any process.
+
+        Closing it again gives the first closing. Raises WrongExpectedVersion, InvalidMessage for what is no stream name.
+        """
+
+    @abstractmethod
+    async def closing(self, stream: StreamName) -> StreamClosing | None:
+        """When, by whom and why a stream was closed; None for one that is open, also where it does not exist."""
 
     @abstractmethod
     async def read_stream(self, stream: StreamName, after: Version = 0, limit: int = PAGE) -> Sequence[RecordedEvent]:
@@ -113,12 +208,52 @@ class EventStore(ABC):
         """
 
     @abstractmethod
+    async def read_matching(
+        self, matching: Sequence[Matching], after: Position = 0, limit: int = PAGE
+    ) -> Sequence[RecordedEvent]:
+        """Events with position > `after` that match any of `matching`, in position order, each once, at most `limit`."""
+
+    @abstractmethod
     async def head(self) -> Position:
         """Position of the newest committed event; 0 in an empty store."""
 
     @abstractmethod
+    async def position_at(self, time_micros: int) -> Position:
+        """Position of the last event recorded at or before a time; 0: none.
+
+        Where the clock was set back, or old events were imported, there can be several such places. It is one of them: the
+        event there was recorded at or before the time, the next one after it.
+        """
+
+    @abstractmethod
+    async def version_at(self, stream: StreamName, position: Position) -> Version:
+        """How many events a stream had when the store's head was `position`."""
+
+    @abstractmethod
     async def command(self, command_id: str) -> StoredCommand | None:
         """The answer that was stored with a command's events, or None."""
+
+    @abstractmethod
+    async def forget_commands(self, before: int, limit: int = 1_000) -> int:
+        """Removes stored commands recorded before `before` (microseconds), oldest first, at most `limit`; says how many.
+
+        A command that is forgotten and sent again is done again.
+        """
+
+    @abstractmethod
+    async def state(self, stream: StreamName) -> StoredState | None:
+        """The newest state saved of a stream, or None."""
+
+    @abstractmethod
+    async def save_state(self, state: StoredState) -> None:
+        """Keeps the state in place of an older one of its stream.
+
+        Ignored where a newer one is kept, or where the log has no such event at that version. In a transaction of its own.
+        """
+
+    @abstractmethod
+    async def drop_states(self, stream: StreamName | None = None) -> int:
+        """Removes the saved state of a stream, or of all; says how many. Nothing is lost: the log has the events."""
 
     @abstractmethod
     async def streams(self, prefix: str = "", after: str = "", limit: int = PAGE) -> Sequence[StreamSummary]:
