@@ -1,12 +1,16 @@
 """deedlog: services that keep commands and queries apart."""
 
 from deedlog.app import App
-from deedlog.commands.bus import Commands
 from deedlog.commands.context import Append, CommandContext, Middleware, Proceed, Receipt
+from deedlog.commands.handlers import Commands
+from deedlog.commands.loading import Loaded
+from deedlog.commands.work import UnitOfWork, Writable
 from deedlog.consistency.freshness import Answer, Freshness
 from deedlog.domain.aggregate import Aggregate, decide, evolve
+from deedlog.domain.snapshots import Snapshots
 from deedlog.errors import (
     Building,
+    ConditionFailed,
     Conflict,
     Corrupt,
     DeadlineExceeded,
@@ -21,6 +25,7 @@ from deedlog.errors import (
     NotSupported,
     Refused,
     Stale,
+    StreamClosed,
     Unavailable,
     UnknownMessage,
     WrongExpectedVersion,
@@ -32,6 +37,7 @@ from deedlog.projections.declare import ends, on, starts
 from deedlog.queries.bus import Sql
 from deedlog.reads.model import ReadModel
 from deedlog.reads.reader import Page, Reader
+from deedlog.store.port import Matching, StreamClosing, Unless
 from deedlog.types import Any as AnyVersion
 from deedlog.types import Exactly, NoStream, StreamExists
 
@@ -47,6 +53,7 @@ __all__ = [
     "Command",
     "CommandContext",
     "Commands",
+    "ConditionFailed",
     "Conflict",
     "Corrupt",
     "DeadlineExceeded",
@@ -58,6 +65,8 @@ __all__ = [
     "Freshness",
     "InvalidDeclaration",
     "InvalidMessage",
+    "Loaded",
+    "Matching",
     "Metadata",
     "Middleware",
     "MissingExtra",
@@ -74,11 +83,17 @@ __all__ = [
     "Receipt",
     "RecordedEvent",
     "Refused",
+    "Snapshots",
     "Sql",
     "Stale",
+    "StreamClosed",
+    "StreamClosing",
     "StreamExists",
     "Unavailable",
+    "UnitOfWork",
     "UnknownMessage",
+    "Unless",
+    "Writable",
     "WrongExpectedVersion",
     "decide",
     "ends",

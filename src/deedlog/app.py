@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable
+from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar, overload
 from urllib.parse import unquote, urlsplit
@@ -16,13 +17,16 @@ from deedlog.commands.cache import AggregateCache
 from deedlog.commands.context import CommandContext, Receipt
 from deedlog.commands.deadline import Deadline
 from deedlog.commands.dispatch import AggregateDispatch
+from deedlog.commands.handlers import MAX_ID as MAX_ID
+from deedlog.commands.loading import Aggregates, Loaded, Loading
+from deedlog.commands.snapshots import Snapshotter
 from deedlog.consistency.freshness import Answer
 from deedlog.definition import Definition
-from deedlog.errors import InvalidMessage, Misuse, NotSupported, Unavailable
+from deedlog.errors import InvalidMessage, Misuse, NotFound, NotSupported, Unavailable
 from deedlog.ids import IdSource, new_id
 from deedlog.messages.base import Query
 from deedlog.messages.codec import Codec
-from deedlog.messages.envelope import Metadata
+from deedlog.messages.envelope import Metadata, to_micros
 from deedlog.module import Module
 from deedlog.projections.runner import Runner, rebuild
 from deedlog.queries.bus import DEFAULT_TIMEOUT, QueryBus
@@ -37,7 +41,7 @@ from deedlog.sync import Sync
 from deedlog.types import Clock, SystemClock, Token
 
 T = TypeVar("T")
-MAX_ID = 200
+S = TypeVar("S")
 
 
 class App(Module):
@@ -186,6 +190,18 @@ class App(Module):
         running.codec.encode(query)  # refuses values of a wrong type
         return await running.queries.ask(query, after=after, max_staleness=max_staleness, timeout=timeout)
 
+    @overload
+    async def load(self, kind: type[S], key: object, *, version: int | None = None, at: datetime | None = None) -> Loaded[S]: ...
+    @overload
+    async def load(self, kind: str, key: object, *, version: int | None = None, at: datetime | None = None) -> Loaded[Any]: ...
+    async def load(self, kind: Any, key: object, *, version: int | None = None, at: datetime | None = None) -> Loaded[Any]:
+        """An aggregate's state, for looking at it: now, after `version` events, or at a time. To decide, send a command.
+
+        `kind` is the class of an aggregate, or of a decider's states, or the decider's name. Raises NotFound when there was no
+        event, InvalidMessage for a key, version or time that can't be, Misuse for a class that is no aggregate.
+        """
+        return await (await self._started()).load(kind, key, version, at)
+
     async def catch_up(self) -> None:
         """Returns when every projection has folded all that is in the log now. Raises what a fold raises."""
         await (await self._started()).catch_up()
@@ -212,8 +228,11 @@ class Running:
         self.projecting = False
         self.stopping = False
         self.loop = asyncio.get_running_loop()
-        dispatch = AggregateDispatch(self.store, self.codec, AggregateCache())
-        self.commands = CommandBus(self.store, self.codec, dispatch, self._send)
+        self.snapshots = Snapshotter(self.store)
+        aggregates, cache = Aggregates(self.definition.aggregates), AggregateCache()
+        self.loading = Loading(self.store, self.codec, app.clock, aggregates, cache, self.snapshots)
+        dispatch = AggregateDispatch(self.store, self.codec, cache, self.loading)
+        self.commands = CommandBus(self.store, self.codec, self.loading, dispatch, self._send)
         self.queries = QueryBus(self.store, self.reads, app.clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._bind()
@@ -252,11 +271,27 @@ class Running:
             task.cancel()
         try:  # cancelled on the way, it still lets go of everything
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.snapshots.settle()
         finally:
+            self.snapshots.close()
             try:
                 await self.store.close()
             finally:
                 await self.reads.close()
+
+    async def load(self, kind: Any, key: object, version: int | None, at: datetime | None) -> Loaded[Any]:
+        aggregate = self.loading.aggregates.of(kind)
+        stream = aggregate.stream_named(key, aggregate.name)
+        if version is not None and (at is not None or version < 1):
+            raise InvalidMessage("load", "version", f"{version} with at={at}", fix="a version from 1 on, or a time, or neither")
+        if at is not None and at.tzinfo is None:
+            raise InvalidMessage("load", "at", f"{at} has no time zone", fix="datetime(…, tzinfo=UTC)")
+        loaded = await self.loading.as_of(aggregate, stream, version, None if at is None else to_micros(at))
+        if not loaded.exists:
+            raise NotFound(aggregate.name, str(key))
+        if version is not None and loaded.version < version:
+            raise InvalidMessage("load", "version", f"{stream} has {loaded.version} events, not {version}", fix="ask for fewer")
+        return loaded
 
     async def catch_up(self) -> None:
         for runner in self.runners.values():

@@ -1,9 +1,9 @@
 """An app's declarations, read and checked together: the registry, the aggregates, the folds, the handlers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from deedlog.commands.bus import CommandHandler
+from deedlog.commands.handlers import CommandHandler
 from deedlog.domain.aggregate import AggregateType
 from deedlog.domain.decider import DeciderType
 from deedlog.domain.deciding import Deciding
@@ -23,14 +23,7 @@ class Definition:
     def __init__(self, module: Module, services: Mapping[Any, Any]) -> None:
         modules = module.all_modules()
         self.registry = Registry()
-        self.aggregates: list[Deciding] = [
-            *(AggregateType(d.cls, key=d.key, category=d.category) for m in modules for d in m.aggregates),
-            *(
-                DeciderType(d.name, key=d.key, initial=d.initial, decide=d.decide, evolve=d.evolve)
-                for m in modules
-                for d in m.deciders
-            ),
-        ]
+        self.aggregates = _deciding(modules)
         keys = {d.cls: d.key for m in modules for d in m.read_models}
         self.folds: list[KeyedFold] = [
             keyed_fold(d.cls, keys, key=d.key, table=d.table, indexes=d.indexes, search=d.search)
@@ -82,6 +75,16 @@ class Definition:
             for on in fold.handlers:
                 for event in on.events:
                     self.registry.add("event", event, on.function)
+
+
+def _deciding(modules: Sequence[Module]) -> list[Deciding]:
+    classes = [AggregateType(d.cls, key=d.key, category=d.category, snapshots=d.snapshots) for m in modules for d in m.aggregates]
+    functions = [
+        DeciderType(d.name, key=d.key, initial=d.initial, decide=d.decide, evolve=d.evolve, snapshots=d.snapshots)
+        for m in modules
+        for d in m.deciders
+    ]
+    return [*classes, *functions]
 
 
 def _refuse_twice(named: Iterable[tuple[str, Deciding | RowType]], what: str) -> None:

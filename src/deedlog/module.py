@@ -7,6 +7,7 @@ import msgspec
 
 from deedlog.commands.context import Middleware
 from deedlog.domain.decider import Functions
+from deedlog.domain.snapshots import Snapshots
 from deedlog.messages.base import Kind
 from deedlog.reads.model import Index
 
@@ -19,6 +20,7 @@ class AggregateDeclaration(msgspec.Struct, frozen=True):
     cls: type[Any]
     key: str
     category: str | None
+    snapshots: Snapshots | None
 
 
 class DeciderDeclaration(msgspec.Struct, frozen=True):
@@ -27,6 +29,7 @@ class DeciderDeclaration(msgspec.Struct, frozen=True):
     initial: Callable[[], Any]
     decide: Functions
     evolve: Functions
+    snapshots: Snapshots | None
 
 
 class ReadModelDeclaration(msgspec.Struct, frozen=True):
@@ -59,15 +62,15 @@ class Module:
         """Takes the declarations of other modules, also those they get later. Twice is once."""
         self.modules.extend(module for module in modules if module not in self.modules)
 
-    def aggregate(self, *, key: str, category: str | None = None) -> Callable[[C], C]:
+    def aggregate(self, *, key: str, category: str | None = None, snapshots: Snapshots | None = None) -> Callable[[C], C]:
         """Declares an aggregate class.
 
         `key` is the field of its commands that names the instance; `category` the first part of its streams' names, by
-        default the class name in snake case.
+        default the class name in snake case. `snapshots` says when its state is saved, so that long streams load fast.
         """
 
         def declare(cls: C) -> C:
-            self.aggregates.append(AggregateDeclaration(cls, key, category))
+            self.aggregates.append(AggregateDeclaration(cls, key, category, snapshots))
             return cls
 
         return declare
@@ -80,14 +83,15 @@ class Module:
         initial: Callable[[], S],
         decide: Callable[[Any, S], Any] | Sequence[Callable[[Any, S], Any]],
         evolve: Callable[[S, Any], S] | Sequence[Callable[[S, Any], S]],
+        snapshots: Snapshots | None = None,
     ) -> None:
         """Declares an aggregate as plain functions. `name` is the first part of its streams' names.
 
         `initial()` is the state before any event, of any class; `decide(command, state)` returns an event, several, or None, or
         raises Refused; `evolve(state, event)` returns the next state. Each annotated with the messages that it takes
-        (`Open | Deposit`); a list of functions splits them. `key` as for `aggregate`.
+        (`Open | Deposit`); a list of functions splits them. `key` and `snapshots` as for `aggregate`.
         """
-        self.deciders.append(DeciderDeclaration(name, key, initial, decide, evolve))
+        self.deciders.append(DeciderDeclaration(name, key, initial, decide, evolve, snapshots))
 
     def read_model(
         self, *, key: str, table: str | None = None, indexes: Sequence[Index] = (), search: Sequence[str] = ()

@@ -10,10 +10,12 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from deedlog.commands.context import Receipt
+from deedlog.commands.loading import Loaded
 from deedlog.consistency.freshness import Answer
 from deedlog.errors import Misuse, Unavailable
 from deedlog.messages.base import Query
@@ -22,6 +24,7 @@ from deedlog.reads.port import Checkpoint
 from deedlog.types import Token
 
 T = TypeVar("T")
+S = TypeVar("S")
 GRACE_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 
@@ -126,6 +129,15 @@ class Sync:
         """As `await app.ask(…)`."""
         answer: Answer[Any] = self._run(self._app.ask(query, after=after, max_staleness=max_staleness, timeout=timeout))
         return answer
+
+    @overload
+    def load(self, kind: type[S], key: object, *, version: int | None = None, at: datetime | None = None) -> Loaded[S]: ...
+    @overload
+    def load(self, kind: str, key: object, *, version: int | None = None, at: datetime | None = None) -> Loaded[Any]: ...
+    def load(self, kind: Any, key: object, *, version: int | None = None, at: datetime | None = None) -> Loaded[Any]:
+        """As `await app.load(…)`."""
+        loaded: Loaded[Any] = self._run(self._app.load(kind, key, version=version, at=at))
+        return loaded
 
     def catch_up(self) -> None:
         """As `await app.catch_up()`."""

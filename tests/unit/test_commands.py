@@ -230,9 +230,9 @@ async def test_a_refusal_that_is_never_confirmed_ends_as_a_conflict(app: App) ->
         store, codec = app.running.store, app.running.codec
         append, strange = store.append, codec.new_event(Deposited("a", ONE), "{}")
 
-        async def outrun(writes: Any, command: CommandKey | None = None) -> Any:
+        async def outrun(writes: Any, command: CommandKey | None = None, conditions: Any = ()) -> Any:
             await append((StreamWrite("account-a", (strange,), AnyVersion()),))
-            return await append(writes, command)
+            return await append(writes, command, conditions)
 
         store.append = outrun  # type: ignore[method-assign]
         with pytest.raises(WrongExpectedVersion):

@@ -1,65 +1,31 @@
 """Who answers which command: aggregates, and handlers for work that no aggregate can do."""
 
-import asyncio
-import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from deedlog.commands.context import Append, CommandContext, Middleware, Proceed, Receipt, chain
-from deedlog.commands.dispatch import AggregateDispatch, receipt_of
+from deedlog.commands.dispatch import ATTEMPTS, AggregateDispatch, receipt_of
+from deedlog.commands.handlers import CommandHandler, Send
+from deedlog.commands.loading import Loading
+from deedlog.commands.work import UnitOfWork
 from deedlog.domain.deciding import Deciding
-from deedlog.domain.services import resolve
-from deedlog.domain.signature import Signature
-from deedlog.errors import Misuse, UnknownMessage
+from deedlog.errors import ConditionFailed, Misuse, UnknownMessage, WrongExpectedVersion
 from deedlog.messages.codec import Codec
 from deedlog.messages.streams import check_stream
-from deedlog.store.port import Appended, EventStore, StreamWrite
+from deedlog.store.port import Appended, EventStore, StreamWrite, Unless
 
-
-class Commands:
-    """Handed to a command handler that asks for it: sends further commands, caused by the one it handles."""
-
-    def __init__(self, send: Callable[[Any, CommandContext, str | None], Awaitable[Receipt]], cause: CommandContext) -> None:
-        self._send = send
-        self._cause = cause
-
-    async def execute(self, command: Any, *, id: str | None = None) -> Receipt:
-        """The receipt of a further command of the same conversation. Raises what `App.execute` raises."""
-        return await self._send(command, self._cause, id)
-
-
-class CommandHandler:
-    """A function that answers one command class. It may be plain or async; a plain one runs on a thread."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.signature = Signature(function)
-        self.command: type[Any] = self.signature.first
-        self.asynchronous = inspect.iscoroutinefunction(function)
-        self.services: dict[str, Any] = {}
-        self.per_command: dict[str, type[Any]] = {}
-
-    def bind(self, services: Mapping[Any, Any]) -> None:
-        """Finds its services. Raises InvalidDeclaration for one that nobody provides."""
-        for name, wanted in list(self.signature.parameters.items())[1:]:
-            if wanted in (CommandContext, Commands):
-                self.per_command[name] = wanted
-            else:
-                self.services[name] = resolve(self.signature, name, wanted, services)
+_has_turn: ContextVar[bool] = ContextVar("deedlog_has_turn", default=False)
 
 
 class CommandBus:
     """One function from a command to its receipt, with the middleware around."""
 
-    def __init__(
-        self,
-        store: EventStore,
-        codec: Codec,
-        dispatch: AggregateDispatch,
-        send: Callable[[Any, CommandContext, str | None], Awaitable[Receipt]],
-    ) -> None:
+    def __init__(self, store: EventStore, codec: Codec, loading: Loading, dispatch: AggregateDispatch, send: Send) -> None:
         self._store = store
         self._codec = codec
+        self._loading = loading
         self._dispatch = dispatch
         self._send = send
         self._aggregates: dict[type[Any], Deciding] = {}
@@ -86,23 +52,41 @@ class CommandBus:
             raise UnknownMessage("command handler", cls.__name__, known)
         if (receipt := await self._dispatch.repeated(context)) is not None:
             return receipt
+        return await (self._work(handler, context) if handler.works else self._handle(handler, context, None))
+
+    async def _work(self, handler: CommandHandler, context: CommandContext) -> Receipt:
+        """Runs the handler until what it saw is still so when it is stored; from the second time on, one after the other."""
+        metadata = self._codec.metadata(context.metadata)
+        attempts = ATTEMPTS
+        if not handler.turn.locked():
+            attempts -= 1
+            try:
+                return await self._handle(handler, context, UnitOfWork(self._store, self._codec, self._loading, metadata))
+            except (WrongExpectedVersion, ConditionFailed):
+                pass
+        async with _turn(handler):
+            for left in reversed(range(attempts)):
+                try:
+                    return await self._handle(handler, context, UnitOfWork(self._store, self._codec, self._loading, metadata))
+                except (WrongExpectedVersion, ConditionFailed):
+                    if not left:
+                        raise
+        raise AssertionError("unreachable")
+
+    async def _handle(self, handler: CommandHandler, context: CommandContext, work: UnitOfWork | None) -> Receipt:
         try:
-            result = await self._call(handler, context)
+            result = await handler.call(context, self._send, work)
         except Exception:
             if (receipt := await self._dispatch.repeated(context)) is not None:  # sent twice at once: its twin was first
                 return receipt
+            if work is not None:
+                await work.confirm(lambda writes, conditions: self._store.append(writes, None, conditions))
             raise
-        return await self._store_result(handler, context, result)
+        return await self._store_result(handler, context, result, work)
 
-    async def _call(self, handler: CommandHandler, context: CommandContext) -> Any:
-        extra = dict(handler.services)
-        for name, wanted in handler.per_command.items():
-            extra[name] = context if wanted is CommandContext else Commands(self._send, context)
-        if handler.asynchronous:
-            return await handler.function(context.command, **extra)
-        return await asyncio.to_thread(handler.function, context.command, **extra)
-
-    async def _store_result(self, handler: CommandHandler, context: CommandContext, result: Any) -> Receipt:
+    async def _store_result(
+        self, handler: CommandHandler, context: CommandContext, result: Any, work: UnitOfWork | None
+    ) -> Receipt:
         appends = [result] if isinstance(result, Append) else list(result or ())
         if not all(isinstance(append, Append) for append in appends):
             raise Misuse(f"{handler.signature.name} returned {result!r}", fix="return None, an Append, or a list of them")
@@ -115,10 +99,38 @@ class CommandBus:
             )
             for append in appends
         )
-        if not writes and context.key is None:
+        conditions = tuple(append.unless for append in appends if append.unless is not None)
+        appended = await self._stored(context, writes, conditions, work)
+        if appended is None:
             return receipt_of(self._store, context, Appended("", 0, await self._store.head(), 0), ())
-        append = self._store.append(writes, context.key)
-        appended = await (append if context.deadline is None else context.deadline.watch(append))
         if appended.repeated and (receipt := await self._dispatch.repeated(context)) is not None:
             return receipt
-        return receipt_of(self._store, context, appended, tuple(e for append in appends for e in append.events))
+        events = (*(work.events if work is not None else ()), *(event for append in appends for event in append.events))
+        return receipt_of(self._store, context, appended, events)
+
+    async def _stored(
+        self, context: CommandContext, writes: Sequence[StreamWrite], conditions: Sequence[Unless], work: UnitOfWork | None
+    ) -> Appended | None:
+        """None where there was nothing to store, to check, or to remember."""
+
+        def store(writes: Sequence[StreamWrite], conditions: Sequence[Unless]) -> Awaitable[Appended]:
+            append = self._store.append(writes, context.key, conditions)
+            return append if context.deadline is None else context.deadline.watch(append)
+
+        if work is not None and (appended := await work.commit(writes, conditions, store)) is not None:
+            return appended
+        return await store(writes, conditions) if writes or conditions or context.key is not None else None
+
+
+@asynccontextmanager
+async def _turn(handler: CommandHandler) -> AsyncIterator[None]:
+    """One at a time for a handler. A command that is sent from inside a turn waits for none: two could wait for each other."""
+    if _has_turn.get():
+        yield
+        return
+    async with handler.turn:
+        token = _has_turn.set(True)
+        try:
+            yield
+        finally:
+            _has_turn.reset(token)

@@ -8,15 +8,20 @@ from deedlog.types import StreamName, Version
 MAX_AGGREGATES = 10_000
 
 
-class Loaded:
-    """An aggregate's state at a version; ahead of the log while appends are on their way: then `tip` is its last event's id."""
+class Cached:
+    """An aggregate's state at a version; ahead of the log while appends are on their way: then `tip` is its last event's id.
 
-    __slots__ = ("state", "tip", "version")
+    `saved` is the version of the last snapshot, `size` the bytes of event data since.
+    """
 
-    def __init__(self, state: Any, version: Version) -> None:
+    __slots__ = ("saved", "size", "state", "tip", "version")
+
+    def __init__(self, state: Any, version: Version, saved: Version = 0) -> None:
         self.state = state
         self.version = version
         self.tip: str | None = None
+        self.saved = saved
+        self.size = 0
 
 
 class AggregateCache:
@@ -24,20 +29,20 @@ class AggregateCache:
 
     def __init__(self, size: int = MAX_AGGREGATES) -> None:
         self._size = size
-        self._entries: OrderedDict[StreamName, Loaded] = OrderedDict()
+        self._entries: OrderedDict[StreamName, Cached] = OrderedDict()
 
-    def get(self, stream: StreamName) -> Loaded | None:
+    def get(self, stream: StreamName) -> Cached | None:
         found = self._entries.get(stream)
         if found is not None:
             self._entries.move_to_end(stream)
         return found
 
-    def put(self, stream: StreamName, loaded: Loaded) -> None:
-        self._entries[stream] = loaded
+    def put(self, stream: StreamName, cached: Cached) -> None:
+        self._entries[stream] = cached
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
-    def drop(self, stream: StreamName, loaded: Loaded) -> None:
+    def drop(self, stream: StreamName, cached: Cached) -> None:
         """Forgets this very state; a newer one that took its place stays."""
-        if self._entries.get(stream) is loaded:
+        if self._entries.get(stream) is cached:
             del self._entries[stream]

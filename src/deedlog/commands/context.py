@@ -7,7 +7,7 @@ import msgspec
 
 from deedlog.commands.deadline import Deadline
 from deedlog.messages.envelope import Metadata
-from deedlog.store.port import CommandKey
+from deedlog.store.port import CommandKey, Unless
 from deedlog.types import Any as AnyVersion
 from deedlog.types import ExpectedVersion, Position, StreamName, Token, Version
 
@@ -37,11 +37,15 @@ class CommandContext(msgspec.Struct, frozen=True):
 
 
 class Append(msgspec.Struct, frozen=True):
-    """What a command handler returns to have events stored; several are stored all or none."""
+    """What a command handler returns to have events stored; several are stored all or none.
+
+    `unless` is a condition beyond the stream: no event that matches it has been stored behind its position.
+    """
 
     stream: StreamName
     events: Sequence[Any]
     expected: ExpectedVersion = AnyVersion()
+    unless: Unless | None = None
 
 
 Proceed: TypeAlias = Callable[[CommandContext], Awaitable[Receipt]]

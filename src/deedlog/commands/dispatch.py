@@ -5,17 +5,17 @@ When the first is not stored, the version check rejects the second too, and it d
 the version, the check of that event's id does (ADR 0002).
 """
 
-import asyncio
 from typing import Any
 
-from deedlog.commands.cache import AggregateCache, Loaded
+from deedlog.commands.cache import AggregateCache, Cached
 from deedlog.commands.context import CommandContext, Receipt
+from deedlog.commands.loading import Loading
 from deedlog.consistency.token import token_of
 from deedlog.domain.deciding import Deciding
 from deedlog.errors import DeedlogError, WrongExpectedVersion
 from deedlog.messages.codec import Codec
 from deedlog.store.batch import repeat
-from deedlog.store.port import PAGE, Appended, EventStore, StreamWrite
+from deedlog.store.port import Appended, EventStore, StreamWrite
 from deedlog.types import Exactly, StreamName
 
 ATTEMPTS = 16
@@ -25,9 +25,10 @@ SURELY_NEW = 8
 class AggregateDispatch:
     """Answers the commands that aggregates decide."""
 
-    def __init__(self, store: EventStore, codec: Codec, cache: AggregateCache) -> None:
+    def __init__(self, store: EventStore, codec: Codec, cache: AggregateCache, loading: Loading) -> None:
         self._store = store
         self._codec = codec
+        self._loading = loading
         self._cache = cache
         self._new_in_a_row: dict[type[Any], int] = {}
 
@@ -48,7 +49,7 @@ class AggregateDispatch:
                     if (receipt := await self.repeated(context)) is not None:
                         return receipt
                     raise
-                return await self._append(loaded, write, context, events)
+                return await self._append(kind, loaded, write, context, events)
             except WrongExpectedVersion:
                 self._cache.drop(stream, loaded)
                 self._new_in_a_row[type(context.command)] = 0
@@ -56,8 +57,8 @@ class AggregateDispatch:
                     raise
         raise AssertionError("unreachable")
 
-    async def _load(self, kind: Deciding, stream: StreamName, command: type[Any]) -> Loaded:
-        """From the cache, else from the log. Of two that load at once, both get the same object.
+    async def _load(self, kind: Deciding, stream: StreamName, command: type[Any]) -> Cached:
+        """From the cache, else from the log.
 
         Where the last streams of this command class were all new, this one is taken to be new without a look: the check of
         the version corrects a wrong guess.
@@ -65,26 +66,16 @@ class AggregateDispatch:
         found = self._cache.get(stream)
         if found is not None:
             return found
-        loaded = Loaded(kind.initial(), 0)
         if self._new_in_a_row.get(command, 0) >= SURELY_NEW:
+            loaded = Cached(kind.initial(), 0)
             self._cache.put(stream, loaded)
             return loaded
-        while page := await self._store.read_stream(stream, loaded.version, PAGE):
-            for recorded in page:
-                loaded.state = kind.evolve(loaded.state, self._codec.decode(recorded))
-            loaded.version = page[-1].version
-            if len(page) < PAGE:
-                break
-            await asyncio.sleep(0)  # a long stream is CPU, and others run beside it
+        loaded = await self._loading.current(kind, stream)
         self._new_in_a_row[command] = 0 if loaded.version else self._new_in_a_row.get(command, 0) + 1
-        other = self._cache.get(stream)
-        if other is not None:
-            return other
-        self._cache.put(stream, loaded)
         return loaded
 
     def _decide(
-        self, kind: Deciding, loaded: Loaded, stream: StreamName, context: CommandContext
+        self, kind: Deciding, loaded: Cached, stream: StreamName, context: CommandContext
     ) -> tuple[list[Any], StreamWrite]:
         """The events and how to store them; moves the state by them."""
         events = kind.decide(loaded.state, context.command)
@@ -102,7 +93,9 @@ class AggregateDispatch:
             loaded.tip = write.events[-1].id
         return events, write
 
-    async def _append(self, loaded: Loaded, write: StreamWrite, context: CommandContext, events: list[Any]) -> Receipt:
+    async def _append(
+        self, kind: Deciding, loaded: Cached, write: StreamWrite, context: CommandContext, events: list[Any]
+    ) -> Receipt:
         try:
             append = self._store.append((write,), context.key)
             appended = await (append if context.deadline is None else context.deadline.watch(append))
@@ -114,9 +107,11 @@ class AggregateDispatch:
             return await self._receipt_again(context, appended)
         if write.events and loaded.tip == write.events[-1].id:
             loaded.tip = None  # all of the state is in the log
+        if kind.form is not None:
+            self._loading.appended(kind, loaded, write, appended.version)
         return receipt_of(self._store, context, appended, tuple(events))
 
-    async def _confirm(self, stream: StreamName, loaded: Loaded) -> None:
+    async def _confirm(self, stream: StreamName, loaded: Cached) -> None:
         """Raises WrongExpectedVersion unless the log holds this state: asked in the writer's queue, behind what is on its way."""
         await self._store.append((StreamWrite(stream, (), Exactly(loaded.version), loaded.tip),))
 

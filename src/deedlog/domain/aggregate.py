@@ -6,12 +6,14 @@ Deciding never mutates: it returns events. State moves only in evolve methods, s
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from types import FunctionType
 from typing import Any, TypeVar
 
 import msgspec
 
 from deedlog.domain.deciding import Deciding
 from deedlog.domain.signature import Signature, refuse_unannotated
+from deedlog.domain.snapshots import Snapshots, StateForm
 from deedlog.errors import InvalidDeclaration, Misuse
 from deedlog.messages.base import place_of
 from deedlog.types import Version
@@ -51,7 +53,7 @@ def evolve(function: F) -> F:
 class AggregateType(Deciding):
     """An aggregate class, read once. Raises InvalidDeclaration."""
 
-    def __init__(self, cls: type[Any], *, key: str, category: str | None) -> None:
+    def __init__(self, cls: type[Any], *, key: str, category: str | None, snapshots: Snapshots | None = None) -> None:
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         super().__init__(cls.__name__, key=key, category=category or snake)
         self.cls = cls
@@ -64,6 +66,8 @@ class AggregateType(Deciding):
         if not self.decides:
             raise InvalidDeclaration(self.place, f"{cls.__name__} decides no command", fix="mark a method with @decide")
         self._check_emitted(emitted, "@evolve method")
+        if snapshots is not None:
+            self.form = StateForm(self.name, self.place, cls, _folding(cls), snapshots)
 
     @cached_property
     def place(self) -> str:
@@ -116,3 +120,14 @@ def _marked(cls: type[Any]) -> Iterable[Callable[..., Any]]:
             elif name in found:
                 del found[name]
     return found.values()
+
+
+def _folding(cls: type[Any]) -> list[Callable[..., Any]]:
+    """The evolve methods and every other function of the class that they may call, in the order of their names."""
+    found: dict[str, Callable[..., Any]] = {}
+    for base in reversed(cls.__mro__[: cls.__mro__.index(Aggregate)]):
+        for name, value in vars(base).items():
+            function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+            if isinstance(function, FunctionType) and getattr(function, _MARK, "") != "decide":
+                found[name] = function
+    return [found[name] for name in sorted(found)]

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from deedlog.domain.deciding import Deciding
 from deedlog.domain.signature import Signature
+from deedlog.domain.snapshots import Snapshots, StateForm
 from deedlog.errors import InvalidDeclaration, Misuse
 from deedlog.messages.base import place_of
 
@@ -19,7 +20,16 @@ Functions: TypeAlias = Callable[..., Any] | Sequence[Callable[..., Any]]
 class DeciderType(Deciding):
     """A decider, read once. Raises InvalidDeclaration."""
 
-    def __init__(self, name: str, *, key: str, initial: Callable[[], Any], decide: Functions, evolve: Functions) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        key: str,
+        initial: Callable[[], Any],
+        decide: Functions,
+        evolve: Functions,
+        snapshots: Snapshots | None = None,
+    ) -> None:
         super().__init__(name, key=key, category=name)
         self._initial = initial
         self._functions = _listed(decide)
@@ -31,6 +41,9 @@ class DeciderType(Deciding):
         if not self.decides:
             raise InvalidDeclaration(self.place, f"decider {name} decides no command", fix="name a function in decide=")
         self._check_emitted(emitted, "evolve function")
+        if snapshots is not None:
+            state = self._two(Signature(self._functions[0]), "command, state")[1]
+            self.form = StateForm(name, self.place, state, (initial, *_listed(evolve)), snapshots)
 
     @cached_property
     def place(self) -> str:

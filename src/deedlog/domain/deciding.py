@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from deedlog.domain.signature import Signature, classes_in
+from deedlog.domain.snapshots import StateForm
 from deedlog.errors import InvalidDeclaration, InvalidMessage, Misuse
 from deedlog.messages.base import Event, place_of
 from deedlog.messages.streams import check_stream
@@ -17,10 +18,14 @@ class Deciding(ABC):
     cls: type[Any]
     """The class of its states."""
 
+    form: StateForm | None
+    """How its states are saved; None where no snapshots are asked for."""
+
     def __init__(self, name: str, *, key: str, category: str) -> None:
         self.name = name
         self.key = key
         self.category = category
+        self.form = None
         self.decides: dict[type[Any], Callable[..., Any]] = {}
         self.evolves: dict[type[Any], Callable[..., Any]] = {}
 
