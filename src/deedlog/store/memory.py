@@ -164,7 +164,7 @@ class MemoryEventStore(EventStore):
     async def save_state(self, state: StoredState) -> None:
         self._coalescer.check_open()
         kept, events = self._states.get(state.stream), self._streams.get(state.stream, [])
-        at = events[state.version - 1 : state.version] if state.version else []
+        at = events[state.version - 1 : state.version] if state.version > 0 else []
         if [event.id for event in at] == [state.event_id] and (kept is None or kept.version <= state.version):
             self._states[state.stream] = state
 

@@ -12,9 +12,9 @@ The tests are plain `async def` methods: pytest's plug-in of anyio or asyncio ru
 
 import pytest
 
-pytest.register_assert_rewrite(
-    *(f"{__name__}.{name}" for name in ("event_store", "appending", "reading", "read_store", "rows", "builds", "checkpoint"))
-)
+_OF_EVENTS = ("event_store", "appending", "conditions", "closings", "reading", "times", "keeping", "imports", "event_samples")
+_OF_ROWS = ("read_store", "rows", "builds", "checkpoint")
+pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_OF_EVENTS, *_OF_ROWS)))
 
 from deedlog.testing.contracts.checkpoint import CheckpointContract  # noqa: E402  # asserts are rewritten at import
 from deedlog.testing.contracts.event_store import EventStoreContract  # noqa: E402

@@ -9,7 +9,7 @@ from typing import ClassVar
 from deedlog.ids import new_id
 from deedlog.messages.envelope import NewEvent, RecordedEvent
 from deedlog.store.coalescer import MAX_WAITING
-from deedlog.store.port import Appended, CommandKey, EventStore, StreamWrite
+from deedlog.store.port import Appended, CommandKey, EventStore, StreamWrite, Unless
 from deedlog.testing.clock import TestClock
 from deedlog.types import Any as AnyVersion
 from deedlog.types import Clock, ExpectedVersion
@@ -59,8 +59,9 @@ async def append(
     *new: NewEvent,
     expected: ExpectedVersion = ANY,
     command: CommandKey | None = None,
+    conditions: Sequence[Unless] = (),
 ) -> Appended:
-    return await store.append((to(stream, *new, expected=expected),), command)
+    return await store.append((to(stream, *new, expected=expected),), command, conditions)
 
 
 async def everything(store: EventStore, limit: int = 500) -> list[RecordedEvent]:
