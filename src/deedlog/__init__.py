@@ -3,6 +3,7 @@
 from deedlog.app import App
 from deedlog.commands.context import Append, CommandContext, Middleware, Proceed, Receipt
 from deedlog.commands.handlers import Commands
+from deedlog.commands.importing import EventImport, Imported
 from deedlog.commands.loading import Loaded
 from deedlog.commands.work import UnitOfWork, Writable
 from deedlog.consistency.freshness import Answer, Freshness
@@ -61,8 +62,10 @@ __all__ = [
     "DomainError",
     "DuplicateMessage",
     "Event",
+    "EventImport",
     "Exactly",
     "Freshness",
+    "Imported",
     "InvalidDeclaration",
     "InvalidMessage",
     "Loaded",

@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar, overload
 from urllib.parse import unquote, urlsplit
@@ -18,7 +18,9 @@ from deedlog.commands.context import CommandContext, Receipt
 from deedlog.commands.deadline import Deadline
 from deedlog.commands.dispatch import AggregateDispatch
 from deedlog.commands.handlers import MAX_ID as MAX_ID
+from deedlog.commands.importing import Importable, Imported, Importing
 from deedlog.commands.loading import Aggregates, Loaded, Loading
+from deedlog.commands.receipts import ReceiptSweep
 from deedlog.commands.snapshots import Snapshotter
 from deedlog.consistency.freshness import Answer
 from deedlog.definition import Definition
@@ -35,10 +37,10 @@ from deedlog.reads.port import Checkpoint, ReadStore
 from deedlog.reads.sqlite import SqliteReadStore
 from deedlog.sqlite.database import Database
 from deedlog.store.memory import MemoryEventStore
-from deedlog.store.port import CommandKey, EventStore
+from deedlog.store.port import CommandKey, EventStore, StreamClosing
 from deedlog.store.sqlite import SqliteEventStore
 from deedlog.sync import Sync
-from deedlog.types import Clock, SystemClock, Token
+from deedlog.types import Clock, StreamName, SystemClock, Token
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -49,16 +51,25 @@ class App(Module):
 
     `store` is `memory://` or `sqlite:///path`; by default the environment's `DEEDLOG_STORE`, else `./<name>.db`. Starts at the
     first use; `async with app:` starts and stops it. Belongs to one event loop at a time. `app.sync` is the same for callers
-    that block.
+    that block. `keep_receipts` says how long a command sent again with its id is known; None: for ever.
     """
 
-    def __init__(self, name: str, *, store: str | None = None, clock: Clock | None = None, ids: IdSource = new_id) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: str | None = None,
+        clock: Clock | None = None,
+        ids: IdSource = new_id,
+        keep_receipts: timedelta | None = None,
+    ) -> None:
         super().__init__()
         if not name.replace("-", "").replace("_", "").isalnum():
             raise Misuse(f"'{name}' can't name an app", fix="letters, digits, - and _; it names the database file")
         self.name = name
         self.url = store or os.environ.get("DEEDLOG_STORE") or f"sqlite:///{name}.db"
         self.clock = clock or SystemClock()
+        self.keep_receipts = keep_receipts
         self._ids = ids
         self._services: dict[Any, Any] = {}
         self._running: Running | None = None
@@ -202,6 +213,22 @@ class App(Module):
         """
         return await (await self._started()).load(kind, key, version, at)
 
+    async def close_stream(self, kind: type[Any] | str, key: object, *, by: str, why: str) -> StreamClosing:
+        """Lets no more events into the stream of one aggregate, for good: its commands then raise StreamClosed.
+
+        `kind` as for `load`. Its events stay, and can be read. Closing it again gives the first closing.
+        """
+        running = await self._started()
+        return await running.store.close_stream(running.stream_of(kind, key), by=by, why=why)
+
+    async def import_events(self, events: Iterable[Importable]) -> Imported:
+        """Stores events from elsewhere, as `(stream, event)` or `EventImport`, behind what is there, in their order.
+
+        Each chunk of 5,000 is stored whole or not at all. Raises InvalidMessage with the index and field of the first bad one;
+        its `data["stored"]` says how many were stored before its chunk. StreamClosed, too. Nobody is asked for a version.
+        """
+        return await (await self._started()).importing.run(events)
+
     async def catch_up(self) -> None:
         """Returns when every projection has folded all that is in the log now. Raises what a fold raises."""
         await (await self._started()).catch_up()
@@ -228,6 +255,8 @@ class Running:
         self.projecting = False
         self.stopping = False
         self.loop = asyncio.get_running_loop()
+        self.importing = Importing(self.store, self.codec, ids)
+        self.receipts = None if app.keep_receipts is None else ReceiptSweep(self.store, app.clock, app.keep_receipts)
         self.snapshots = Snapshotter(self.store)
         aggregates, cache = Aggregates(self.definition.aggregates), AggregateCache()
         self.loading = Loading(self.store, self.codec, app.clock, aggregates, cache, self.snapshots)
@@ -259,6 +288,8 @@ class Running:
             await self.reads.close()
             await self.store.close()
             raise
+        if self.receipts is not None:
+            self._tasks.append(asyncio.create_task(self.receipts.run(), name="deedlog receipts"))
         if projections:
             self.projecting = True
             for name, runner in self.runners.items():
@@ -279,9 +310,13 @@ class Running:
             finally:
                 await self.reads.close()
 
-    async def load(self, kind: Any, key: object, version: int | None, at: datetime | None) -> Loaded[Any]:
+    def stream_of(self, kind: type[Any] | str, key: object) -> StreamName:
+        """The stream of an aggregate. Raises Misuse for a class that is none, InvalidMessage for a key that can't be one."""
         aggregate = self.loading.aggregates.of(kind)
-        stream = aggregate.stream_named(key, aggregate.name)
+        return aggregate.stream_named(key, aggregate.name)
+
+    async def load(self, kind: Any, key: object, version: int | None, at: datetime | None) -> Loaded[Any]:
+        aggregate, stream = self.loading.aggregates.of(kind), self.stream_of(kind, key)
         if version is not None and (at is not None or version < 1):
             raise InvalidMessage("load", "version", f"{version} with at={at}", fix="a version from 1 on, or a time, or neither")
         if at is not None and at.tzinfo is None:

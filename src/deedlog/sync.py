@@ -9,18 +9,20 @@ import concurrent.futures
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from deedlog.commands.context import Receipt
+from deedlog.commands.importing import Importable, Imported
 from deedlog.commands.loading import Loaded
 from deedlog.consistency.freshness import Answer
 from deedlog.errors import Misuse, Unavailable
 from deedlog.messages.base import Query
 from deedlog.queries.bus import DEFAULT_TIMEOUT
 from deedlog.reads.port import Checkpoint
+from deedlog.store.port import StreamClosing
 from deedlog.types import Token
 
 T = TypeVar("T")
@@ -138,6 +140,16 @@ class Sync:
         """As `await app.load(…)`."""
         loaded: Loaded[Any] = self._run(self._app.load(kind, key, version=version, at=at))
         return loaded
+
+    def close_stream(self, kind: type[Any] | str, key: object, *, by: str, why: str) -> StreamClosing:
+        """As `await app.close_stream(…)`."""
+        closing: StreamClosing = self._run(self._app.close_stream(kind, key, by=by, why=why))
+        return closing
+
+    def import_events(self, events: Iterable[Importable]) -> Imported:
+        """As `await app.import_events(…)`. `events` is iterated on the event loop's thread: it must not wait."""
+        imported: Imported = self._run(self._app.import_events(events))
+        return imported
 
     def catch_up(self) -> None:
         """As `await app.catch_up()`."""
