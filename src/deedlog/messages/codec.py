@@ -18,6 +18,8 @@ from deedlog.messages.registry import MessageType, Registry
 
 MAX_MESSAGE_BYTES = 1_048_576
 """One message, encoded. A larger thing belongs into a file store, its address into the message."""
+MAX_METADATA_BYTES = 8_192
+"""The metadata of one message: it is stored with each of its events."""
 
 _AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"^Object (?P<how>missing required field|contains unknown field) `(?P<field>[^`]*)`$")
@@ -27,8 +29,10 @@ _FORMS = {
     "Invalid RFC3339 encoded datetime": "send it as 2026-01-31T09:30:00Z",
     "Invalid RFC3339 encoded time": "send it as 09:30:00",
     "Invalid decimal string": "send it as 19.90",
+    "the integer does not fit into 64 bits": "send one from -2**63 to 2**63 - 1, or a text",
 }
 
+_read_metadata = msgspec.json.Decoder(Metadata).decode
 _in_order = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -72,12 +76,21 @@ class Codec:
         return NewEvent(self._ids(), kind.name, kind.version, data.decode(), metadata, tags), stored
 
     def metadata(self, metadata: Metadata) -> str:
-        """JSON text of metadata. Raises InvalidMessage for text that is no Unicode."""
+        """JSON text of metadata. Raises InvalidMessage for what is no text, no Unicode, or too long."""
         try:
-            return self._encode(metadata).decode()
+            data = self._encode(metadata)
+            _read_metadata(data)
         except UnicodeEncodeError as error:
             path = next(surrogate_path(msgspec.to_builtins(metadata)), "$").lstrip(".")
             raise InvalidMessage("metadata", path, "text with half a surrogate pair", fix="send valid Unicode") from error
+        except (TypeError, msgspec.ValidationError) as error:
+            path, problem = _parted(str(error))
+            raise InvalidMessage("metadata", path, problem.replace("`", ""), fix="send text") from error
+        if len(data) > MAX_METADATA_BYTES:
+            longest = max(metadata.__struct_fields__, key=lambda field: len(getattr(metadata, field) or ""))
+            problem = f"{len(data)} bytes of metadata, at most {MAX_METADATA_BYTES} are stored"
+            raise InvalidMessage("metadata", longest, problem, fix="put it into the message")
+        return data.decode()
 
     def decode(self, recorded: RecordedEvent) -> Any:
         """The event object. Raises Corrupt when its name and version are undeclared or its text does not fit the class."""
@@ -139,28 +152,36 @@ class Codec:
             found = kind.check(message) if kind.check is not None else None
         except (AttributeError, TypeError):
             return  # a wrong type: the codec says it better, with the path
+        except RecursionError as error:
+            raise self._invalid(kind, error) from error
         if found is not None:
-            raise InvalidMessage(kind.name, found[0].lstrip("."), found[1])
+            path, problem = found
+            raise InvalidMessage(kind.name, path.lstrip("."), problem, fix=_FORMS.get(problem, "send a finite number"))
 
     def _invalid(self, kind: MessageType, error: Exception) -> InvalidMessage:
         if not isinstance(error, msgspec.ValidationError):
             words = "nested too deeply" if isinstance(error, RecursionError) else f"not valid JSON: {error}"
             return InvalidMessage(kind.name, "$", words, fix="send one JSON object in UTF-8")
-        parts = _AT.match(str(error))
-        problem, path = (parts["problem"], parts["path"] or "$") if parts else (str(error), "$")
-        path = path.removeprefix("$").lstrip(".")
+        path, problem = _parted(str(error))
         if named := _NAMED.match(problem):
-            field = f"{path}.{named['field']}".lstrip(".")
+            field = f"{path}.{named['field']}".removeprefix("$").lstrip(".")
             if named["how"].startswith("missing"):
                 return InvalidMessage(kind.name, field, "required, but missing", fix="add this field")
             return self._unknown_field(kind, field)
         problem = problem.replace("`", "")
-        return InvalidMessage(kind.name, path or "$", problem, fix=_FORMS.get(problem, "send a value of that type"))
+        return InvalidMessage(kind.name, path, problem, fix=_FORMS.get(problem, "send a value of that type"))
 
     def _unencodable(self, kind: MessageType, message: Any, error: Exception) -> InvalidMessage:
         if isinstance(error, UnicodeEncodeError):
             path = next(surrogate_path(msgspec.to_builtins(message)), "$").lstrip(".")
             return InvalidMessage(kind.name, path or "$", "text with half a surrogate pair", fix="send valid Unicode")
         if isinstance(error, RecursionError):
-            return InvalidMessage(kind.name, "$", "nested too deeply")
-        return InvalidMessage(kind.name, "$", f"can't be stored: {error}")
+            return self._invalid(kind, error)
+        return InvalidMessage(kind.name, "$", f"can't be stored: {error}", fix="send plain data of the declared types")
+
+
+def _parted(words: str) -> tuple[str, str]:
+    """The path and the problem in msgspec's words for a value of a wrong type."""
+    parts = _AT.match(words)
+    problem, path = (parts["problem"], parts["path"] or "$") if parts else (words, "$")
+    return path.removeprefix("$").lstrip(".") or "$", problem

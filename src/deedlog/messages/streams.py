@@ -37,8 +37,8 @@ def check_stream(stream: StreamName) -> StreamName:
         raise _bad_stream(stream, "it is not of the form category-id")
     if stream.startswith("$"):
         raise _bad_stream(stream, "names that start with $ are reserved")
-    if not stream.isprintable() or stream != stream.strip():
-        raise _bad_stream(stream, "it has control characters, line breaks, or white space at an end")
+    if not stream.isprintable() or stream != stream.strip() or key != key.lstrip():
+        raise _bad_stream(stream, "it has control characters, line breaks, or white space at an end of its id")
     return stream
 
 
