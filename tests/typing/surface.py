@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, assert_type
 
@@ -17,8 +18,12 @@ from deedlog import (
     CommandContext,
     Commands,
     Event,
+    EventImport,
     Exactly,
     Freshness,
+    Imported,
+    Loaded,
+    Matching,
     Metadata,
     Module,
     NoStream,
@@ -29,8 +34,13 @@ from deedlog import (
     ReadModel,
     Receipt,
     Refused,
+    Snapshots,
     Sql,
+    StreamClosing,
     StreamExists,
+    UnitOfWork,
+    Unless,
+    Writable,
     decide,
     ends,
     evolve,
@@ -40,7 +50,7 @@ from deedlog import (
 )
 
 parts = Module()
-app = App("surface", store="memory://")
+app = App("surface", store="memory://", keep_receipts=timedelta(days=1))
 app.include(parts)
 
 
@@ -85,7 +95,7 @@ class Notified(Event):
     product_id: str
 
 
-@parts.aggregate(key="product_id", category="goods")
+@parts.aggregate(key="product_id", category="goods", snapshots=Snapshots(every=100, bytes=10_000))
 class Product(Aggregate):
     price: Decimal = Decimal(0)
 
@@ -155,7 +165,7 @@ def count_ring(state: int, event: Rang) -> int:
     return state + 1
 
 
-parts.decider("door", key="door", initial=Door, decide=move, evolve=moved)
+parts.decider("door", key="door", initial=Door, decide=move, evolve=moved, snapshots=Snapshots(age=timedelta(hours=1)))
 parts.decider("bell", key="bell", initial=int, decide=[ring], evolve=[count_ring])
 
 
@@ -258,6 +268,25 @@ async def notify(command: Notify, context: CommandContext, commands: Commands, p
     return Append(f"note-{command.product_id}", [Notified(command.product_id)], NoStream())
 
 
+class Swap(Command):
+    one: str
+    other: str
+
+
+@parts.command_handler
+async def swap(command: Swap, work: UnitOfWork) -> Append | None:
+    one = await work.load(Product, command.one)
+    other = await work.load(Product, command.other, check=False)
+    assert_type(one, Writable[Product])
+    assert_type(one.state.price, Decimal)
+    assert_type((await work.load("door", "d1")).version, int)
+    assert_type(one.decide(Reprice(command.one, other.state.price)), tuple[Any, ...])
+    one.record(Repriced(command.one, Decimal(5)))
+    seen = await work.matching(Matching(tags=(f"product_id:{command.one}",), names=("Repriced",)))
+    assert_type(seen, list[Any])
+    return None if seen else Append(f"swap-{command.one}", [Notified(command.one)], unless=Unless((Matching(names=("Gone",)),)))
+
+
 @parts.middleware
 async def pass_on(context: CommandContext, proceed: Proceed) -> Receipt:
     return await proceed(context)
@@ -272,7 +301,17 @@ async def use() -> None:
         assert_type(receipt.token, str)
         assert_type(receipt.version, int)
         await app.execute(Notify("p1"))
-        await app.execute(Push("d1"))
+        await app.execute(Push("d1"), timeout=30.0)
+        await app.execute(Swap("p1", "p2"))
+
+        product = await app.load(Product, "p1", version=1)
+        assert_type(product, Loaded[Product])
+        assert_type(product.state.price, Decimal)
+        assert_type(await app.load(Door, "d1", at=datetime.now(UTC)), Loaded[Door])
+        assert_type((await app.load("door", "d1")).exists, bool)
+        imported = await app.import_events([("goods-p9", Created("p9", Decimal(1))), EventImport("goods-p9", Dropped("p9"))])
+        assert_type(imported, Imported)
+        assert_type(await app.close_stream("door", "d1", by="ada", why="gone"), StreamClosing)
 
         answer = await app.ask(GetProduct("p1"), after=receipt.token, max_staleness=0)
         assert_type(answer, Answer[ProductView])

@@ -25,6 +25,10 @@ S = TypeVar("S")
 class Loaded(Generic[S]):
     """An aggregate's state, read once: nothing moves it afterwards. `version` 0: the stream has no events."""
 
+    stream: StreamName
+    state: S
+    version: Version
+
     def __init__(self, stream: StreamName, state: S, version: Version) -> None:
         self.stream = stream
         self.state = state
