@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
-BENCHES := append command project query dispatch http startup
+BENCHES := append command project query dispatch http startup import_events
 BENCH ?= $(BENCHES)
 CODE = $(wildcard src tests examples benchmarks)
 UV_VERSION := 0.13.9

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PATHS = ("append", "command", "project", "query", "dispatch", "http", "startup")
+PATHS = ("append", "command", "project", "query", "dispatch", "http", "startup", "import_events")
 
 
 @pytest.mark.timeout(60)
