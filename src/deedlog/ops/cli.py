@@ -24,6 +24,12 @@ from deedlog.ops.worker import worker
 class Program(click.Group):
     """Ends with one of the exit codes of `deedlog.ops.exits`."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for argument in args:
+            if any("\ud800" <= letter <= "\udfff" for letter in argument):  # how Python shows bytes that are no text
+                raise click.UsageError(f"{argument[:60]!r} is not UTF-8", ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
