@@ -9,7 +9,22 @@ import random
 import sys
 from decimal import Decimal
 
-from deedlog import Aggregate, App, Command, Event, Module, Query, Reader, ReadModel, Refused, decide, evolve, on, starts
+from deedlog import (
+    Aggregate,
+    App,
+    Command,
+    Event,
+    Module,
+    Query,
+    Reader,
+    ReadModel,
+    Refused,
+    Snapshots,
+    decide,
+    evolve,
+    on,
+    starts,
+)
 
 bank = Module()
 CALLERS = 16
@@ -45,7 +60,7 @@ class Renamed(Event):
     owner: str
 
 
-@bank.aggregate(key="account")
+@bank.aggregate(key="account", snapshots=Snapshots(every=5))
 class Account(Aggregate):
     owner: str = ""
     balance: Decimal = Decimal(0)

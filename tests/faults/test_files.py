@@ -26,14 +26,15 @@ async def started(path: Path) -> DeedlogError:
     return caught.value
 
 
-async def test_a_database_of_a_newer_schema_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [0, 99])
+async def test_a_database_of_an_unknown_older_or_a_newer_schema_is_refused(tmp_path: Path, version: int) -> None:
     path = tmp_path / "bank.db"
     async with bank_app(f"sqlite:///{path}") as app:
         await app.execute(Open("a", "Ann"))
-    statement(path, "update deedlog_store set schema_version = 99")
+    statement(path, f"update deedlog_store set schema_version = {version}")
     error = await started(path)
     assert isinstance(error, Misuse)
-    assert "version 99" in str(error)
+    assert f"version {version}" in str(error)
 
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from deedlog import App, Refused
-from deedlog.messages.codec import Codec
-from tests.faults.bank import Deposit, Deposited, Open, Opened, Rename, Renamed, command_of
+from tests.faults.bank import Account, Deposit, Deposited, Open, Opened, Rename, Renamed, command_of
+from tests.torture.load import IMPORT, IMPORTED, imported_of
 
 OLDER = 30
 """So many acknowledged commands of earlier rounds are sent again after each restart, besides those of the last."""
@@ -74,7 +74,7 @@ def select(path: Path, statement: str) -> list[Any]:
         return connection.execute(statement).fetchall()
 
 
-def log_of(path: Path, codec: Codec) -> list[Stored]:
+def log_of(path: Path) -> list[Stored]:
     rows = select(
         path, "select position, stream, version, name, data, metadata, recorded_at from deedlog_events order by position"
     )
@@ -101,24 +101,87 @@ def check_order(log: list[Stored], found: Findings) -> None:
         heads[event.stream] = event.version
 
 
-def check_commands(path: Path, log: list[Stored], acks: Acks, found: Findings) -> None:
-    """P1, P4: what was acknowledged is there as it was acknowledged, once, and nothing is there that no command asked for."""
-    rows = select(path, "select id, stream, version, position, count from deedlog_commands")
-    stored = {id: Ack(*row) for id, *row in rows}
-    for id, ack in acks.items():
+class Known:
+    """What the children of a file have said so far, and what is allowed to be gone."""
+
+    def __init__(self) -> None:
+        self.acks: Acks = {}
+        self.imports: Acks = {}
+        self.closed: dict[str, int] = {}
+        self.times: dict[str, int] = {}
+        self.forget_before = 0
+
+    def forget(self, stored: Acks, found: Findings) -> None:
+        """Commands that are gone were recorded before the time that the children forget by, and seen then."""
+        gone = [id for id in self.acks if id not in stored]
+        found.expect(
+            "gone, and not told to", [id for id in gone if self.times.get(id, self.forget_before) >= self.forget_before], []
+        )
+        for id in gone:
+            del self.acks[id]
+
+
+def commands_of(path: Path) -> tuple[Acks, dict[str, int]]:
+    """The stored commands, and when they were stored."""
+    rows = select(path, "select id, stream, version, position, count, recorded_at from deedlog_commands")
+    return {id: Ack(*row) for id, *row, _ in rows}, {row[0]: row[-1] for row in rows}
+
+
+def check_commands(stored: Acks, log: list[Stored], known: Known, found: Findings) -> None:
+    """P1, P4: what was acknowledged is there as it was acknowledged, once, and nothing is there that nobody asked for."""
+    for id, ack in known.acks.items():
         found.expect(f"stored command {id}", stored.get(id), ack)
-    found.expect("events and what their commands count", len(log), sum(ack.events for ack in stored.values()))
     by_cause: dict[str, list[Stored]] = {}
     for event in log:
         by_cause.setdefault(event.cause, []).append(event)
-    for id, ack in stored.items():
-        events = by_cause.get(id, [])
+    for id, ack in known.imports.items():
+        found.expect(
+            f"last event of {id}", [tuple(event[:3]) for event in by_cause[id][-1:]], [(ack.position, ack.stream, ack.version)]
+        )
+    for id in {*by_cause, *stored}:
+        check_effect(id, by_cause.get(id, []), stored.get(id), known.forget_before, found)
+
+
+def check_effect(id: str, events: list[Stored], ack: Ack | None, forgotten_before: int, found: Findings) -> None:
+    """All that a command or import has stored, and only that, side by side in the log."""
+    positions = [event.position for event in events]
+    if id.startswith(IMPORT):
+        last = positions[-1]
+        found.expect(f"positions of {id}", positions, list(range(last - IMPORTED + 1, last + 1)))
+        found.expect(f"content of {id}", [event.event for event in events], imported_of(id))
+        return
+    if ack is not None:
         places = [(event.stream, event.version, event.position) for event in events]
-        first = ack.version - ack.events, ack.position - ack.events
-        wanted = [(ack.stream, first[0] + n, first[1] + n) for n in range(1, ack.events + 1)]
+        wanted = [(ack.stream, ack.version - n, ack.position - n) for n in reversed(range(ack.events))]
         found.expect(f"events of {id}", places, wanted)
-        for event in events:
-            found.expect(f"content of {event.position}", event.event, event_of(command_of(id)[1]))
+    else:
+        found.expect(f"time of {id}, which is forgotten", events[0].recorded_at < forgotten_before, True)
+    found.expect(f"content of {id}", [event.event for event in events], [event_of(command_of(id)[1])] * len(events))
+
+
+def check_closings(path: Path, log: list[Stored], known: Known, found: Findings) -> None:
+    """What was closed is closed, and no event came behind it."""
+    closed = dict(select(path, "select stream, version from deedlog_closings"))
+    found.expect("closings that were acknowledged", {stream: closed.get(stream) for stream in known.closed}, known.closed)
+    heads = {event.stream: event.version for event in log}
+    found.expect("versions of closed streams", {stream: heads.get(stream, 0) for stream in closed}, closed)
+
+
+async def check_states(app: App, path: Path, log: list[Stored], found: Findings) -> None:
+    """A loaded state is what plain Python folds from the stream's events, from a snapshot or not; no snapshot is of no event."""
+    states: dict[str, tuple[str, Decimal, int]] = {}
+    for stored in log:
+        owner, balance, _ = states.get(stored.stream, ("", Decimal(0), 0))
+        event = stored.event
+        owner = owner if isinstance(event, Deposited) else event.owner
+        balance += event.amount if isinstance(event, Deposited) else 0
+        states[stored.stream] = (owner, balance, stored.version)
+    for stream, wanted in states.items():
+        if stream.startswith("account-"):
+            loaded = await app.load(Account, stream.removeprefix("account-"))
+            found.expect(f"state of {stream}", (loaded.state.owner, loaded.state.balance, loaded.version), wanted)
+    lost = "select stream from deedlog_states where event_id not in (select id from deedlog_events)"
+    found.expect("snapshots of no event", select(path, lost), [])
 
 
 def event_of(command: Any) -> Any:
@@ -200,15 +263,19 @@ async def check_read_models(app: App, path: Path, log: list[Stored], found: Find
     found.expect("rows after a rebuild", rows_of(path), live)
 
 
-async def check_file(app: App, path: Path, last: Acks, acks: Acks, unknown: Iterable[str], dice: random.Random) -> Findings:
-    """All of the above, on a running app. `acks` gets those that were unknown and are acknowledged now."""
+async def check_file(app: App, path: Path, last: Acks, known: Known, unknown: Iterable[str], dice: random.Random) -> Findings:
+    """All of the above, on a running app. `known` gets those that were unknown and are acknowledged now."""
     found = Findings()
-    older = dice.sample(sorted(acks), min(OLDER, len(acks)))
-    await check_receipts(app, last | {id: acks[id] for id in older}, found)
-    acks |= last | await send(app, unknown)
-    log = log_of(path, app.running.codec)
+    await check_states(app, path, log_of(path), found)
+    known.forget(commands_of(path)[0], found)
+    older = dice.sample(sorted(known.acks), min(OLDER, len(known.acks)))
+    await check_receipts(app, last | {id: known.acks[id] for id in older}, found)
+    known.acks |= last | await send(app, unknown)
+    log = log_of(path)
+    stored, known.times = commands_of(path)
     check_order(log, found)
-    check_commands(path, log, acks, found)
+    check_commands(stored, log, known, found)
+    check_closings(path, log, known, found)
     await check_read_models(app, path, log, found)
     found.expect("SQLite's own check", select(path, "pragma quick_check"), [("ok",)])
     return found

@@ -19,18 +19,25 @@ from typing import NamedTuple
 
 from deedlog import NotFound, faults
 from tests.faults.bank import GetBalance, bank_app
-from tests.torture.checks import Ack, Acks, Findings, check_file, send
-from tests.torture.load import CALLERS, id_of
+from tests.torture.checks import Ack, Acks, Findings, Known, check_file, send
+from tests.torture.load import CALLERS, IMPORT, id_of
 
 ROOT = Path(__file__).parents[2]
 RANDOM = "at random"
-MOST = {"schema": 2, "prepare": 1, "append": 60, "project": 25, "rebuild": 3, "switch": 3}
+MOST = {
+    "schema": 2,
+    "prepare": 1,
+    "append": 60,
+    "project": 25,
+    "rebuild": 3,
+    "switch": 3,
+    "import": 6,
+    "close": 3,
+    "snapshot": 20,
+    "forget": 6,
+}
 """A point is killed at its first to at most this many-th time."""
 UNREACHED: dict[str, str] = {
-    "close": "no such work yet",
-    "import": "no such work yet",
-    "snapshot": "no such work yet",
-    "forget": "no such work yet",
     "repair": "no such work yet",
     "letters": "no such work yet",
     "lease": "no such work yet",
@@ -96,14 +103,19 @@ class Record:
     wrong: list[str] = field(default_factory=list)
 
 
+def ack_of(words: Sequence[str]) -> Ack:
+    stream, version, position, count = words
+    return Ack(stream, int(version), int(position), int(count))
+
+
 class Child:
     """A process that works on the file. Its lines are read when it is dead."""
 
-    def __init__(self, path: Path, seed: str, fault: str) -> None:
+    def __init__(self, path: Path, seed: str, fault: str, forget_before: int) -> None:
         self.seed = seed
         self._out = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `acks`
         environment = {**os.environ, "DEEDLOG_FAULT": fault}
-        command = [sys.executable, "-m", "tests.torture.load", str(path), seed]
+        command = [sys.executable, "-m", "tests.torture.load", str(path), seed, str(forget_before)]
         self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self._out, stderr=subprocess.PIPE)
 
     def ends_within(self, seconds: float) -> bool:
@@ -133,7 +145,7 @@ class Life:
     def __init__(self, seed: str, folder: Path) -> None:
         self.record = Record(seed)
         self.path = folder / "bank.db"
-        self._acks: Acks = {}
+        self._known = Known()
         self._last: Acks = {}
         self._unknown: list[str] = []
         self._dice = random.Random(f"{seed} checks")
@@ -145,7 +157,6 @@ class Life:
                 self.record.wrong += [f"after kill {number} ({plan}): {what}" for what in self._restart()]
             if self.record.wrong:
                 break  # what follows would only repeat it
-        self.record.acknowledged = len(self._acks)
         return self.record
 
     def keep(self, folder: Path) -> None:
@@ -156,8 +167,8 @@ class Life:
                 shutil.copy(source, folder / f"{self.record.seed}.db{ending}")
 
     def _kill(self, plan: Plan, seed: str) -> None:
-        second = Child(self.path, f"{seed}b", "") if plan.paired else None
-        first = Child(self.path, f"{seed}a", plan.fault)
+        second = Child(self.path, f"{seed}b", "", self._known.forget_before) if plan.paired else None
+        first = Child(self.path, f"{seed}a", plan.fault, self._known.forget_before)
         ended = first.ends_within(POINT_SECONDS if plan.point else plan.seconds)
         first.kill()
         if plan.point and not ended:
@@ -171,20 +182,26 @@ class Life:
             self._heard(second)
 
     def _heard(self, child: Child) -> None:
-        acks: Acks = {}
         last: dict[int, int] = {}
         for line in child.said():
-            if line.startswith("WRONG"):
+            word, *rest = line.split(" ")
+            if word == "WRONG":
                 self.record.wrong.append(line)
-                continue
-            id, stream, version, position, count = line.split(" ")
-            ack = Ack(stream, int(version), int(position), int(count))
-            if acks.setdefault(id, ack) != ack:
-                self.record.wrong.append(f"two receipts of {id}: {acks[id]}, {ack}")
-            caller, number = id.removeprefix(child.seed).split("-")[1:]
-            last[int(caller)] = int(number)
-        self._last |= acks
+            elif word == "CLOSED":
+                self._known.closed[rest[0]] = int(rest[1])
+            elif word.startswith(IMPORT):
+                self._known.imports[word] = ack_of(rest)
+            else:
+                self._acknowledged(word, ack_of(rest))
+                caller, number = word.removeprefix(child.seed).split("-")[1:]
+                last[int(caller)] = int(number)
         self._unknown += [id_of(child.seed, caller, last.get(caller, 0) + 1) for caller in range(CALLERS)]
+
+    def _acknowledged(self, id: str, ack: Ack) -> None:
+        if id not in self._last:
+            self.record.acknowledged += 1
+        if self._last.setdefault(id, ack) != ack:
+            self.record.wrong.append(f"two receipts of {id}: {self._last[id]}, {ack}")
 
     def _restart(self) -> list[str]:
         """What is wrong after it; an error that nobody should get, too."""
@@ -197,13 +214,14 @@ class Life:
 
     async def _check(self) -> Findings:
         """Restarts on the file, and checks it. The app has recovered when it has answered a command and a fresh query."""
+        now = int(time.time() * 1e6)
         started = time.perf_counter()
         async with bank_app(f"sqlite:///{self.path}") as app:
             probed = await send(app, self._unknown[:1])
             with suppress(NotFound):
                 await app.ask(GetBalance("a0"), max_staleness=0)
             self.record.recoveries.append(time.perf_counter() - started)
-            found = await check_file(app, self.path, self._last | probed, self._acks, self._unknown, self._dice)
-            self._last, self._unknown = {}, []
+            found = await check_file(app, self.path, self._last | probed, self._known, self._unknown, self._dice)
+            self._last, self._unknown, self._known.forget_before = {}, [], now
             self.record.events = await app.running.store.head()
         return found
