@@ -30,7 +30,9 @@ from deedlog.messages.base import Query
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import Metadata, to_micros
 from deedlog.module import Module
-from deedlog.projections.runner import Runner, rebuild
+from deedlog.projecting import Projecting
+from deedlog.projections.aside import Change
+from deedlog.projections.runner import Runner
 from deedlog.queries.bus import DEFAULT_TIMEOUT, QueryBus
 from deedlog.reads.memory import MemoryReadStore
 from deedlog.reads.port import Checkpoint, ReadStore
@@ -40,7 +42,7 @@ from deedlog.store.memory import MemoryEventStore
 from deedlog.store.port import CommandKey, EventStore, StreamClosing
 from deedlog.store.sqlite import SqliteEventStore
 from deedlog.sync import Sync
-from deedlog.types import Clock, StreamName, SystemClock, Token
+from deedlog.types import Clock, Position, StreamName, SystemClock, Token
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -171,6 +173,8 @@ class App(Module):
         after: Token | None = None,
         max_staleness: float | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        strong: bool = False,
+        at: Position | datetime | None = None,
     ) -> Answer[T]: ...
     @overload
     async def ask(
@@ -180,6 +184,8 @@ class App(Module):
         after: Token | None = None,
         max_staleness: float | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        strong: bool = False,
+        at: Position | datetime | None = None,
     ) -> Answer[Any]: ...
     async def ask(
         self,
@@ -188,18 +194,24 @@ class App(Module):
         after: Token | None = None,
         max_staleness: float | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        strong: bool = False,
+        at: Position | datetime | None = None,
     ) -> Answer[Any]:
         """The answer, with its freshness.
 
         `after`: the answer reflects the write of this token. `max_staleness`: no event older than this many seconds is missing.
-        Waits for that, at most `timeout` seconds, then raises Stale (P7), or Building where a read
-        model is not yet complete. Raises what the handler raises, so NotFound.
+        `strong`: it reflects all that is in the log now; what is missing is folded for it. Waits for that, at most `timeout`
+        seconds, then raises Stale (P7), or Building where a read model is not yet complete. `at`: the answer as it was at a
+        position or a time, folded for this query alone. Raises what the handler raises, so NotFound.
         """
         running = self._running
         if running is None or running.loop is not asyncio.get_running_loop():
             running = await self._started()
         running.codec.encode(query)  # refuses values of a wrong type
-        return await running.queries.ask(query, after=after, max_staleness=max_staleness, timeout=timeout)
+        position = await running.position_of(at) if at is not None else None
+        return await running.queries.ask(
+            query, after=after, max_staleness=max_staleness, timeout=timeout, strong=strong, at=position
+        )
 
     @overload
     async def load(self, kind: type[S], key: object, *, version: int | None = None, at: datetime | None = None) -> Loaded[S]: ...
@@ -231,14 +243,23 @@ class App(Module):
 
     async def catch_up(self) -> None:
         """Returns when every projection has folded all that is in the log now. Raises what a fold raises."""
-        await (await self._started()).catch_up()
+        await (await self._started()).projections.catch_up()
 
     async def rebuild(self, read_model: str, report: Callable[[int, int], None] | None = None) -> Checkpoint:
         """Builds a projection anew beside the live one and switches. `read_model` is the name of the class.
 
         `report(position, head)` is called after each page. Raises Misuse for an unknown name.
         """
-        return await (await self._started()).rebuild(read_model, report)
+        return await (await self._started()).projections.rebuild(read_model, report)
+
+    async def explain(self, read_model: str, key: object, *, at: Position | datetime | None = None) -> list[Change]:
+        """Every event that changed one row of a read model, in order, with the row before and after it.
+
+        `read_model` is the name of the class. `at`: up to a position or a time.
+        """
+        running = await self._started()
+        until = await running.position_of(at) if at is not None else None
+        return await running.projections.explain(read_model, key, until)
 
 
 class Running:
@@ -249,10 +270,7 @@ class Running:
         self._ids = ids
         self.store, self.reads = open_stores(app.url, app.clock)
         self.codec = Codec(self.definition.registry, ids)
-        self.runners = {
-            projection.name: Runner(projection, self.store, self.reads, self.codec) for projection in self.definition.projections
-        }
-        self.projecting = False
+        self.projections = Projecting(self.definition, self.store, self.reads, self.codec, app.clock)
         self.stopping = False
         self.loop = asyncio.get_running_loop()
         self.importing = Importing(self.store, self.codec, ids)
@@ -262,7 +280,7 @@ class Running:
         self.loading = Loading(self.store, self.codec, app.clock, aggregates, cache, self.snapshots)
         dispatch = AggregateDispatch(self.store, self.codec, cache, self.loading)
         self.commands = CommandBus(self.store, self.codec, self.loading, dispatch, self._send)
-        self.queries = QueryBus(self.store, self.reads, app.clock)
+        self.queries = QueryBus(self.store, self.reads, self.codec, app.clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._bind()
 
@@ -274,6 +292,20 @@ class Running:
         for query in self.definition.query_handlers:
             self.queries.add(query)
         self.commands.use(self.definition.middlewares)
+        for runner in self.projections.runners.values():
+            self.queries.listen(runner)
+        for projection in self.projections.live:
+            self.queries.fold_live(projection)
+
+    @property
+    def runners(self) -> dict[str, Runner]:
+        """What moves each projection, by its name."""
+        return self.projections.runners
+
+    @property
+    def projecting(self) -> bool:
+        """Whether this process runs the projections."""
+        return self.projections.running
 
     async def start(self, *, projections: bool) -> None:
         if spec := os.environ.get("DEEDLOG_FAULT"):
@@ -281,9 +313,7 @@ class Running:
         await self.store.open()
         try:
             await self.reads.open()
-            head = await self.store.head()
-            for runner in self.runners.values():
-                runner.checkpoint = await self.reads.prepare(runner.projection.projected, head)
+            await self.projections.prepare()
         except BaseException:
             await self.reads.close()
             await self.store.close()
@@ -291,10 +321,7 @@ class Running:
         if self.receipts is not None:
             self._tasks.append(asyncio.create_task(self.receipts.run(), name="deedlog receipts"))
         if projections:
-            self.projecting = True
-            for name, runner in self.runners.items():
-                self.queries.listen(runner)
-                self._tasks.append(asyncio.create_task(runner.run(), name=f"deedlog {name}"))
+            self.projections.start()
 
     async def stop(self) -> None:
         self.stopping = True
@@ -302,6 +329,7 @@ class Running:
             task.cancel()
         try:  # cancelled on the way, it still lets go of everything
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.projections.stop()
             await self.snapshots.settle()
         finally:
             self.snapshots.close()
@@ -328,23 +356,13 @@ class Running:
             raise InvalidMessage("load", "version", f"{stream} has {loaded.version} events, not {version}", fix="ask for fewer")
         return loaded
 
-    async def catch_up(self) -> None:
-        for runner in self.runners.values():
-            await Runner(runner.projection, self.store, self.reads, self.codec).catch_up()
-            runner.moved.wake()
-
-    async def rebuild(self, read_model: str, report: Callable[[int, int], None] | None = None) -> Checkpoint:
-        runner = self.runner_of(read_model)
-        aside = Runner(runner.projection, self.store, self.reads, self.codec)
-        return await rebuild(aside, self.reads, self.store, report)
-
-    def runner_of(self, read_model: str) -> Runner:
-        """The runner that moves a read model. Raises Misuse with the names there are."""
-        for name, runner in self.runners.items():
-            if read_model == name or read_model in (fold.model.name for fold in runner.projection.folds):
-                return runner
-        known = sorted(fold.model.name for fold in self.definition.folds)
-        raise Misuse(f"there is no read model '{read_model}'", fix=f"one of {', '.join(known) or 'none'}")
+    async def position_of(self, at: Position | datetime) -> Position:
+        """A position itself, or that of the last event at a time. Raises InvalidMessage for a time without zone."""
+        if not isinstance(at, datetime):
+            return at
+        if at.tzinfo is None:
+            raise InvalidMessage("query", "at", f"{at} has no time zone", fix="datetime(…, tzinfo=UTC)")
+        return await self.store.position_at(to_micros(at))
 
     def key_of(self, id: object, command: Any) -> CommandKey:
         """A command's id with the digest of its name and content. Raises InvalidMessage for an id that can't be one."""

@@ -26,7 +26,7 @@ class Definition:
         self.aggregates = _deciding(modules)
         keys = {d.cls: d.key for m in modules for d in m.read_models}
         self.folds: list[KeyedFold] = [
-            keyed_fold(d.cls, keys, key=d.key, table=d.table, indexes=d.indexes, search=d.search)
+            keyed_fold(d.cls, keys, key=d.key, table=d.table, indexes=d.indexes, search=d.search, version=d.version, mode=d.mode)
             for m in modules
             for d in m.read_models
         ]

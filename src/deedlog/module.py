@@ -9,6 +9,7 @@ from deedlog.commands.context import Middleware
 from deedlog.domain.decider import Functions
 from deedlog.domain.snapshots import Snapshots
 from deedlog.messages.base import Kind
+from deedlog.projections.keyed import Mode
 from deedlog.reads.model import Index
 
 C = TypeVar("C", bound=type[Any])
@@ -38,6 +39,8 @@ class ReadModelDeclaration(msgspec.Struct, frozen=True):
     table: str | None
     indexes: tuple[Index, ...]
     search: tuple[str, ...]
+    version: int
+    mode: Mode
 
 
 class QueryDeclaration(msgspec.Struct, frozen=True):
@@ -94,16 +97,25 @@ class Module:
         self.deciders.append(DeciderDeclaration(name, key, initial, decide, evolve, snapshots))
 
     def read_model(
-        self, *, key: str, table: str | None = None, indexes: Sequence[Index] = (), search: Sequence[str] = ()
+        self,
+        *,
+        key: str,
+        table: str | None = None,
+        indexes: Sequence[Index] = (),
+        search: Sequence[str] = (),
+        mode: Mode = "async",
+        version: int = 1,
     ) -> Callable[[C], C]:
         """Declares a read model class.
 
         `key` is the field that names a row. `indexes` lists columns, or groups of columns, for finding and sorting.
         `search` lists text fields for `Reader.search`. `table` is by default the class name in snake case.
+        `mode`: "async" is folded beside the commands, "inline" in the commit of each append, "live" in memory, when it is read.
+        Raise `version` when something has changed that its methods only call: then it is built anew.
         """
 
         def declare(cls: C) -> C:
-            self.read_models.append(ReadModelDeclaration(cls, key, table, tuple(indexes), tuple(search)))
+            self.read_models.append(ReadModelDeclaration(cls, key, table, tuple(indexes), tuple(search), version, mode))
             return cls
 
         return declare

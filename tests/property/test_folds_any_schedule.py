@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from deedlog.projections.projection import Projection
-from deedlog.projections.runner import Runner, rebuild
+from deedlog.projections.rebuild import rebuild
+from deedlog.projections.runner import Runner
 from deedlog.reads.memory import MemoryReadStore
 from deedlog.reads.port import ReadStore
 from deedlog.reads.sqlite import SqliteReadStore

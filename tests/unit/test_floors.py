@@ -36,6 +36,7 @@ FLOORS: Mapping[str, int] = {
     "app": 4,
     "sync": 4,  # the app for callers that block: handed an app, so that it need not import one
     "definition": 4,
+    "projecting": 4,
     "module": 4,
     FRONT_DOOR: 4,
     "http": 5,
@@ -52,7 +53,8 @@ ARROWS: Mapping[str, frozenset[str]] = {
     "projections": frozenset({"consistency"}),
     "queries": frozenset({"consistency", "projections"}),
     "definition": frozenset({"module"}),
-    "app": frozenset({"module", "definition", "sync"}),
+    "projecting": frozenset({"definition"}),
+    "app": frozenset({"projecting", "module", "definition", "sync"}),
     FRONT_DOOR: frozenset({"app", "module"}),
     "ops": frozenset({"http"}),
 }

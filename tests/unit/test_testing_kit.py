@@ -25,7 +25,7 @@ from deedlog import (
     on,
     starts,
 )
-from deedlog.projections.fold import FoldFailed
+from deedlog.projections.fold import Spoilt
 from deedlog.testing import Scenario, TestClock, counting_ids, memory_app
 
 library = App("library")
@@ -261,7 +261,7 @@ def test_other_rows_are_shown_with_the_field_that_differs() -> None:
     assert "row 1: expected nothing" in failure(lambda: rows.then_rows(Shelf))
     with pytest.raises(Misuse, match="declared: Person, Shelf"):
         rows.then_rows(Book)
-    with pytest.raises(FoldFailed) as caught:
+    with pytest.raises(Spoilt) as caught:
         scenario.fold(BookAdded("b1", "", Decimal(1)))
     assert isinstance(caught.value.__cause__, ValueError)
 

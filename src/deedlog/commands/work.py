@@ -102,7 +102,7 @@ class UnitOfWork:
         found = self._loading.aggregates.of(kind)
         stream = found.stream_named(key, found.name)
         held = self._held.get(stream)
-        if held is None or (check and not held.checked and not held.events):
+        if held is None:
             loaded = await (self._loading.current(found, stream) if check else self._loading.load(found, stream))
             held = self._held.setdefault(stream, Writable(found, stream, loaded, self._codec, self._metadata))
         held.checked = held.checked or check

@@ -15,13 +15,15 @@ class Freshness(msgspec.Struct, frozen=True):
     """How far behind the log an answer is.
 
     It reflects every event up to `position`; the log's newest was `head`. `behind_seconds` is the age of the oldest event
-    not reflected, 0.0 when there is none. `updated_at` is None before the first event.
+    not reflected, 0.0 when there is none. `updated_at` is None before the first event. `parked` counts the keys that wait in
+    the dead letters of the read models asked: their rows are older than the rest.
     """
 
     position: Position
     head: Position
     behind_seconds: float = 0.0
     updated_micros: int | None = None
+    parked: int = 0
 
     @property
     def updated_at(self) -> datetime | None:

@@ -169,8 +169,8 @@ def _id(call: Call, name: bytes, shown: str) -> str | None:
 
 def _traceparent(call: Call) -> str | None:
     """The W3C trace context; one that can't be read is ignored, as that standard wants."""
-    text = call.header(b"traceparent")
-    return text if text is not None and len(text) <= MAX_ID and _TRACEPARENT.fullmatch(text) else None
+    text = call.headers.get(b"traceparent", b"").decode("latin-1")
+    return text if len(text) <= MAX_ID and _TRACEPARENT.fullmatch(text) else None
 
 
 def _furthest(seen: Seen, receipt: Receipt) -> Token:

@@ -83,12 +83,8 @@ class Health:
 
 async def _projections(running: Running, clock: Clock, head: Position) -> AsyncIterator[ProjectionHealth]:
     for name, runner in running.runners.items():
-        stored = await running.reads.checkpoint(name)
-        checkpoint = stored or runner.checkpoint
-        failure = runner.failure
-        if stored is not None and stored.definition != runner.projection.projected.definition:  # each query raises Misuse
-            failure = failure or Failure("built by another version of this app: restart this process with that", None, 0)
+        checkpoint = await running.reads.current(runner.projection.projected) or runner.checkpoint
         pending = await running.store.read_all(checkpoint.position, 1) if checkpoint.position < head else ()
         age = max(0.0, (to_micros(clock.now()) - pending[0].recorded_at) / 1e6) if pending else 0.0
         building = checkpoint.position < checkpoint.building_to
-        yield ProjectionHealth(name, checkpoint.position, max(0, head - checkpoint.position), age, building, failure)
+        yield ProjectionHealth(name, checkpoint.position, max(0, head - checkpoint.position), age, building, runner.failure)

@@ -41,8 +41,13 @@ class Call:
         return found
 
     def header(self, name: bytes) -> str | None:
+        """The value of a header that there is one of. Raises Rejected (400) for two."""
         found = self.headers.get(name)
-        return None if found is None else found.decode("latin-1")
+        if found is None:
+            return None
+        if len(self.headers) < len(self.scope["headers"]) and [key for key, _ in self.scope["headers"]].count(name) > 1:
+            raise Rejected(400, "bad_header", "it is there twice", path=name.decode().title(), fix="send it once")
+        return found.decode("latin-1")
 
     def cookie(self, name: str) -> str | None:
         if b"cookie" not in self.headers:

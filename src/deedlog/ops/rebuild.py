@@ -7,7 +7,6 @@ import click
 from deedlog.app import App
 from deedlog.errors import Misuse
 from deedlog.ops.exits import FAILED
-from deedlog.ops.folds import explained
 from deedlog.ops.output import progress, text_of
 from deedlog.ops.source import Source, reading, with_source
 from deedlog.projections.projection import Projection
@@ -76,7 +75,7 @@ def _confirm(name: str, words: str) -> None:
 async def _rebuild(app: App, name: str) -> Checkpoint:
     await app.start(projections=False)
     try:
-        with progress(f"rebuilding {name}") as report, explained():
+        with progress(f"rebuilding {name}") as report:
             return await app.rebuild(name, report)
     finally:
         await app.stop()

@@ -7,7 +7,6 @@ import click
 
 from deedlog.app import App, Running
 from deedlog.errors import Misuse
-from deedlog.ops.folds import explained
 from deedlog.ops.logs import log_to_stderr
 from deedlog.ops.signals import run_until_stopped
 from deedlog.ops.source import Source, with_source
@@ -45,8 +44,7 @@ def refuse_memory(app: App) -> None:
 async def _once(app: App) -> None:
     running = await app.start(projections=False)
     try:
-        with explained():
-            await app.catch_up()
+        await app.catch_up()
         await _report(running, {})
     finally:
         await app.stop()

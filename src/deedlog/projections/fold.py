@@ -2,9 +2,13 @@
 
 An event at or below the position that a row came with is skipped for that row: after a crash on a store that can't commit
 rows and checkpoint together, each event still changes each row once (P5).
+
+An event that fails parks its key, and what follows for that key follows it into the dead letters (P8; ADR 0009). The quick
+way copies nothing, so a failure spoils its rows: the batch is then folded again with care, a copy before each step.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -14,18 +18,95 @@ from deedlog.messages.envelope import RecordedEvent
 from deedlog.projections.keyed import Handler
 from deedlog.projections.projection import Projection
 from deedlog.reads.model import Key, RowType
-from deedlog.reads.port import Changes, Stored, Wanted
+from deedlog.reads.port import STREAM, Changes, Letter, Parked, Place, Stored, Wanted
 
 Folded: TypeAlias = tuple[RecordedEvent, Any]
-"""A recorded event with its decoded object."""
+"""A recorded event with its decoded object, or with the error that decoding it gave."""
+Selected: TypeAlias = Mapping[str, Collection[Key]]
+"""By read model, the keys that are wanted; models that are not in it are wanted whole."""
+NOTHING = Parked()
 
 
-class FoldFailed(Exception):
-    """One event could not be folded, its cause is `__cause__`. What comes before it can be folded alone."""
+class Spoilt(Exception):
+    """A handler failed (its error is `__cause__`) and may have left a row half changed: fold again, with care."""
 
     def __init__(self, what: str, recorded: RecordedEvent) -> None:
         super().__init__(f"{what}, {recorded.name} at position {recorded.position}")
         self.recorded = recorded
+
+
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """One handler's part in one event: the keys (or values of its `where` column) that it concerns."""
+
+    recorded: RecordedEvent
+    event: Any
+    handler: Handler
+    keys: Sequence[Any]
+
+
+Watch: TypeAlias = Callable[[Step, Key, Any, Any], None]
+"""Hears of each change: the step, the key, a copy of the row before and one after."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to do for a batch, in order, the rows that it needs, and the events whose keys can't be told."""
+
+    steps: Sequence[Step]
+    wanted: Wanted
+    letters: Sequence[Letter]
+
+
+def plan(projection: Projection, batch: Iterable[Folded], parked: Parked = NOTHING, selected: Selected | None = None) -> Plan:
+    """The plan of a batch. An event that can't be decoded, or whose key can't be computed, parks its stream."""
+    steps: list[Step] = []
+    keys: dict[str, set[Key]] = {fold.model.name: set() for fold in projection.folds}
+    where: dict[tuple[str, str], set[Any]] = {}
+    letters: list[Letter] = []
+    streams = {key for model, key in parked.places if model == STREAM} if parked.places else set()
+    for recorded, event in batch:
+        if streams and recorded.stream in streams:
+            letters.append(letter_of(recorded, STREAM, recorded.stream))
+            continue
+        if _skips(parked, (STREAM, recorded.stream), recorded):
+            continue
+        try:
+            found = _steps_of(projection, recorded, event)
+        except Exception as error:
+            letters.append(letter_of(recorded, STREAM, recorded.stream, error))
+            streams.add(recorded.stream)
+            continue
+        for step in found:
+            handler = step.handler
+            model = handler.model.name
+            if handler.column is not None:
+                where.setdefault((model, handler.column), set()).update(step.keys)
+            else:
+                if selected is not None and model in selected:
+                    step = msgspec.structs.replace(step, keys=[key for key in step.keys if key in selected[model]])
+                    if not step.keys:
+                        continue
+                keys[model].update(step.keys)
+            for lookup in handler.lookups:
+                if (key := getattr(event, lookup.model.key)) is not None:
+                    keys[lookup.model.name].add(key)
+            steps.append(step)
+    return Plan(steps, Wanted(keys, where), letters)
+
+
+def _steps_of(projection: Projection, recorded: RecordedEvent, event: Any) -> list[Step]:
+    if isinstance(event, Exception):
+        raise event
+    return [Step(recorded, event, handler, handler.keys(event)) for handler in projection.handlers[type(event)]]
+
+
+def _skips(parked: Parked, place: Place, recorded: RecordedEvent) -> bool:
+    return bool(parked.skips) and recorded.position in parked.skips.get(place, ())
+
+
+def letter_of(recorded: RecordedEvent, model: str, key: Key, error: BaseException | str | None = None) -> Letter:
+    """A dead letter, parked at the event's own time: a fold knows no clock."""
+    words = error if isinstance(error, str) or error is None else f"{type(error).__name__}: {error}"
+    return Letter(model, key, recorded.position, recorded.stream, recorded.name, recorded.recorded_at, words)
 
 
 class _Slot:
@@ -40,42 +121,26 @@ class _Slot:
         self.changed: RecordedEvent | None = None
 
 
-class Step(msgspec.Struct, frozen=True, gc=False):
-    """One handler's part in one event: the keys (or values of its `where` column) that it concerns."""
-
-    recorded: RecordedEvent
-    event: Any
-    handler: Handler
-    keys: Sequence[Any]
-
-
-def plan(projection: Projection, batch: Iterable[Folded]) -> tuple[list[Step], Wanted]:
-    """What to do for `batch`, in order, and the rows that it needs. Raises FoldFailed where a key can't be computed."""
-    steps: list[Step] = []
-    keys: dict[str, set[Key]] = {fold.model.name: set() for fold in projection.folds}
-    where: dict[tuple[str, str], set[Any]] = {}
-    for recorded, event in batch:
-        for handler in projection.handlers[type(event)]:
-            try:
-                found = handler.keys(event)
-                if handler.column is None:
-                    keys[handler.model.name].update(found)
-                else:
-                    where.setdefault((handler.model.name, handler.column), set()).update(found)
-                for lookup in handler.lookups:
-                    if (key := getattr(event, lookup.model.key)) is not None:
-                        keys[lookup.model.name].add(key)
-            except Exception as error:
-                raise FoldFailed(f"the key of {handler.signature.name}", recorded) from error
-            steps.append(Step(recorded, event, handler, found))
-    return steps, Wanted(keys, where)
-
-
 class BatchFold:
     """Rows as a batch finds them, and as it leaves them."""
 
-    def __init__(self, projection: Projection, loaded: Mapping[str, Sequence[Stored]]) -> None:
+    def __init__(
+        self,
+        projection: Projection,
+        loaded: Mapping[str, Sequence[Stored]],
+        parked: Parked = NOTHING,
+        *,
+        careful: bool = False,
+        watch: Watch | None = None,
+        selected: Selected | None = None,
+    ) -> None:
         self._projection = projection
+        self._places = set(parked.places)
+        self._parked = parked
+        self._careful = careful or watch is not None
+        self._watch = watch
+        self._selected = selected or {}
+        self.letters: list[Letter] = []
         self._slots: dict[str, dict[Key, _Slot]] = {}
         self._indexes: dict[tuple[str, str], dict[Any, set[Key]]] = {}
         for fold in projection.folds:
@@ -89,45 +154,85 @@ class BatchFold:
                 self._index(model, key, None, stored.row)
 
     def apply(self, steps: Iterable[Step]) -> None:
-        """Takes `steps` in order. Raises FoldFailed; the rows are then spoilt."""
+        """Takes `steps` in order. Raises Spoilt unless it folds with care; the rows are then of no use."""
         for step in steps:
-            try:
-                self._apply(step)
-            except Exception as error:
-                raise FoldFailed(step.handler.signature.name, step.recorded) from error
+            self._apply(step)
 
     def _apply(self, step: Step) -> None:
-        recorded, event, handler, keys = step.recorded, step.event, step.handler, step.keys
+        recorded, handler, keys = step.recorded, step.handler, step.keys
         model = handler.model
         slots = self._slots[model.name]
         if handler.column is not None:
             keys = self._matching(model, handler.column, keys)
-        lookups = [self._looked_up(lookup.model, event) for lookup in handler.lookups] if handler.lookups else ()
-        watched = self._projection.where_columns[model.name]
+        lookups = [self._looked_up(lookup.model, step.event) for lookup in handler.lookups] if handler.lookups else ()
         for key in keys:
             slot = slots.get(key)
             if slot is None:
                 slot = slots[key] = _Slot(None, 0, existed=False)
             elif recorded.position <= slot.position:
                 continue
-            before = _values(slot.row, watched) if watched else None
-            held = model.held(slot.row) if model.forms else ()
-            if not _change(handler, slot, key, event, lookups):
+            if (self._places or self._parked.skips) and self._is_held(step, model.name, key):
                 continue
-            slot.changed = recorded
-            if slot.row is not None and getattr(slot.row, model.key) != key:
+            before = copy.deepcopy(slot.row) if self._careful else None
+            try:
+                self._change(step, slot, key, lookups)
+            except Exception as error:
+                if not self._careful:
+                    raise Spoilt(handler.signature.name, recorded) from error
+                slot.row = before
+                self._park(recorded, (model.name, key), f"{handler.signature.name}: {type(error).__name__}: {error}")
+                continue
+            if self._watch is not None and slot.changed is recorded:
+                self._watch(step, key, before, copy.deepcopy(slot.row))
+
+    def _change(self, step: Step, slot: _Slot, key: Key, lookups: Sequence[Any]) -> None:
+        """Applies one handler to one row, and makes sure that the row could be stored and loaded again now."""
+        handler = step.handler
+        model = handler.model
+        watched = self._projection.where_columns[model.name]
+        values = _values(slot.row, watched) if watched else None
+        held = model.held(slot.row) if model.forms else ()
+        if not _call(handler, slot, key, step.event, lookups):
+            return
+        row = slot.row
+        if row is not None:
+            if getattr(row, model.key) != key:
                 raise Misuse(
-                    f"{handler.signature.name} gave a row with key {model.key_of(slot.row)!r}, the event's key is {key!r}",
+                    f"{handler.signature.name} gave a row with key {model.key_of(row)!r}, the event's key is {key!r}",
                     fix="a row keeps its key; say key=… where the event names it otherwise",
                 )
-            if held and slot.row is not None:
-                model.settle(slot.row, held)
-            if watched:
-                self._index(model, key, before, slot.row)
+            if held:
+                model.settle(row, held)
+            if not model.fits(row):
+                model.check(row)
+        slot.changed = step.recorded
+        if watched:
+            self._index(model, key, values, row)
+
+    def _is_held(self, step: Step, model: str, key: Key) -> bool:
+        """Whether this key does not get this event: it is parked, it skips it, or a row that it looks up is parked."""
+        recorded = step.recorded
+        if (model, key) in self._places:
+            self.letters.append(letter_of(recorded, model, key))
+            return True
+        if _skips(self._parked, (model, key), recorded):
+            return True
+        for lookup in step.handler.lookups:
+            other = (lookup.model.name, getattr(step.event, lookup.model.key))
+            if other in self._places:
+                self._park(recorded, (model, key), f"it looks up {lookup.model.name} {other[1]!r}, which is parked")
+                return True
+        return False
+
+    def _park(self, recorded: RecordedEvent, place: Place, error: str) -> None:
+        self._places.add(place)
+        self.letters.append(letter_of(recorded, *place, error))
 
     def _matching(self, model: RowType, column: str, values: Iterable[Any]) -> list[Key]:
         index = self._indexes[model.name, column]
-        return sorted((key for value in values for key in index.get(value, ())), key=repr)
+        found = sorted((key for value in values for key in index.get(value, ())), key=repr)
+        wanted = self._selected.get(model.name)
+        return found if wanted is None else [key for key in found if key in wanted]
 
     def _looked_up(self, model: RowType, event: Any) -> Any:
         slot = self._slots[model.name].get(getattr(event, model.key))
@@ -143,7 +248,7 @@ class BatchFold:
                 index.setdefault(getattr(row, column), set()).add(key)
 
     def changes(self) -> Changes:
-        """What to write: rows that changed, keys of rows that ended."""
+        """What to write: rows that changed, keys of rows that ended, and what was parked."""
         upserts: dict[str, list[Stored]] = {}
         deletes: dict[str, list[Key]] = {}
         for name, slots in self._slots.items():
@@ -155,15 +260,15 @@ class BatchFold:
                     upserts[name].append(Stored(slot.row, last.position, last.recorded_at))
                 elif slot.existed:
                     deletes[name].append(key)
-        return Changes(upserts, deletes)
+        return Changes(upserts, deletes, self.letters)
 
 
 def _values(row: Any, columns: Iterable[str]) -> dict[str, Any] | None:
     return None if row is None else {column: getattr(row, column) for column in columns}
 
 
-def _change(handler: Handler, slot: _Slot, key: Key, event: Any, lookups: Sequence[Any]) -> bool:
-    """Applies one handler to one row; whether anything was there to change."""
+def _call(handler: Handler, slot: _Slot, key: Key, event: Any, lookups: Sequence[Any]) -> bool:
+    """Calls one handler for one row; whether anything was there to change."""
     if handler.role == "starts":
         slot.row = handler.function(event, *lookups)
         return True

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from deedlog.domain.signature import Signature, classes_in, refuse_unannotated
 from deedlog.errors import InvalidDeclaration, Misuse
 from deedlog.messages.base import is_message_class
+from deedlog.messages.code import digest_of_code
 from deedlog.projections.declare import MARK, KeySpec, Mark
-from deedlog.reads.model import Index, Key, ReadModel, RowType
+from deedlog.reads.model import Index, Key, ReadModel, RowType, is_of
+
+Mode: TypeAlias = Literal["async", "inline", "live"]
+"""When a read model is folded: beside the commands, in the commit of each append, or when it is read."""
 
 
 class Lookup:
@@ -43,6 +47,7 @@ class Handler:
             raise InvalidDeclaration(self.place, f"{self.signature.name} is annotated with no event class")
         self.lookups = [self._lookup(name, a) for name, a in list(self.signature.parameters.items())[1:]]
         self.column: str | None = None
+        self.kind = self.model.columns[self.model.key]
         if mark.where is not None:
             self._read_where(mark.where)
         else:
@@ -76,9 +81,11 @@ class Handler:
                 fix=f"add '{column}' to indexes= of {self.model.name}",
             )
         self.column = column
+        self.kind = self.model.columns[column]
         self.keys_of = self._value(spec, column)
 
     def _value(self, spec: KeySpec, meaning: str) -> Callable[[Any], Any]:
+        self.computes = callable(spec)
         if callable(spec):
             return spec
         for event in self.events:
@@ -97,16 +104,19 @@ class Handler:
     def keys(self, event: Any) -> Sequence[Key]:
         """The keys (or values of the `where` column) that `event` concerns, each once. No row has the value None."""
         found = self.keys_of(event)
-        if type(found) is str:
+        if type(found) is self.kind.type:
             return (found,)
         keys = tuple(dict.fromkeys(found)) if isinstance(found, list | tuple | set | frozenset | Iterator) else (found,)
-        if None not in keys:
-            return keys
-        if self.column is None:
-            raise Misuse(
-                f"{self.signature.name}: the key of {type(event).__name__} is None", fix="return [] where no row is meant"
-            )
-        return tuple(key for key in keys if key is not None)
+        if None in keys:
+            if self.column is None:
+                raise Misuse(
+                    f"{self.signature.name}: the key of {type(event).__name__} is None", fix="return [] where no row is meant"
+                )
+            keys = tuple(key for key in keys if key is not None)
+        for key in keys:
+            if type(key) is not self.kind.type and not is_of(self.kind, key):
+                raise Misuse(f"{self.signature.name}: {key!r} is no {self.kind.kind}", fix=f"find {self.model.name} by one")
+        return keys
 
 
 def _said(spec: Any) -> Any:
@@ -119,9 +129,11 @@ def _said(spec: Any) -> Any:
 class KeyedFold:
     """A read model with its handlers."""
 
-    def __init__(self, model: RowType, keys_by_class: dict[type[Any], str]) -> None:
+    def __init__(self, model: RowType, keys_by_class: dict[type[Any], str], *, version: int = 1, mode: Mode = "async") -> None:
         refuse_unannotated(model.cls)
         self.model = model
+        self.version = version
+        self.mode = mode
         self.keys_by_class = keys_by_class
         self.handlers = [Handler(self, name, method, mark) for name, method, mark in _marked(model.cls)]
         if not self.handlers:
@@ -140,12 +152,13 @@ class KeyedFold:
                 )
 
     def definition(self) -> list[object]:
-        """What the fold reads, for noticing changes; the bodies of the methods are not part of it."""
+        """What the fold reads and does, for noticing changes: its methods as they are written, not what they call."""
         said = [
             [h.role, h.start_missing, h.said, [e.__name__ for e in h.events], [lookup.cls.__name__ for lookup in h.lookups]]
             for h in self.handlers
         ]
-        return [*self.model.definition(), said]
+        code = digest_of_code([h.function for h in self.handlers] + [h.keys_of for h in self.handlers if h.computes])
+        return [*self.model.definition(), said, code, self.version]
 
 
 def keyed_fold(
@@ -156,9 +169,14 @@ def keyed_fold(
     table: str | None = None,
     indexes: Sequence[Index] = (),
     search: Sequence[str] = (),
+    version: int = 1,
+    mode: Mode = "async",
 ) -> KeyedFold:
     """The fold of a read model class. Raises InvalidDeclaration with file and line."""
-    return KeyedFold(RowType(cls, key=key, table=table, indexes=indexes, search=search), keys_by_class)
+    model = RowType(cls, key=key, table=table, indexes=indexes, search=search)
+    if mode not in get_args(Mode):
+        raise InvalidDeclaration(model.place, f"mode '{mode}' of {model.name}", fix=f"one of {', '.join(get_args(Mode))}")
+    return KeyedFold(model, keys_by_class, version=version, mode=mode)
 
 
 def _marked(cls: type[Any]) -> list[tuple[str, Any, Mark]]:

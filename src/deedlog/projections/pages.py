@@ -7,7 +7,7 @@ from typing import NamedTuple
 from deedlog.errors import Corrupt
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent
-from deedlog.projections.fold import Folded, FoldFailed
+from deedlog.projections.fold import Folded
 from deedlog.projections.projection import Projection
 from deedlog.store.port import EventStore
 from deedlog.types import Position
@@ -17,11 +17,10 @@ SLICE = 250
 
 
 class Page(NamedTuple):
-    """Events in order, those that the projection handles with their objects. `failed`: one that can't be decoded."""
+    """Events in order; in `batch` those that the projection handles, with their objects or why they can't be decoded."""
 
     recorded: Sequence[RecordedEvent]
     batch: list[Folded]
-    failed: FoldFailed | None = None
 
 
 class Pages:
@@ -55,18 +54,15 @@ class Pages:
 
     async def _read(self, after: Position, limit: int) -> Page:
         recorded = await self._store.read_all(after, limit)
-        if recorded and recorded[0].position != after + 1:
+        if recorded and (recorded[0].position, recorded[-1].position) != (after + 1, after + len(recorded)):
             raise Corrupt(
-                f"the log continues at {recorded[0].position} after {after}: events are missing",
+                f"the log has no event {_first_hole(recorded, after)}, but later ones: events are missing",
                 fix="restore the database from a backup",
             )
         batch: list[Folded] = []
-        try:
-            for start in range(0, len(recorded), SLICE):
-                batch.extend(self._decode(recorded[start : start + SLICE]))
-                await asyncio.sleep(0)
-        except FoldFailed as failed:
-            return Page(recorded, batch, failed)
+        for start in range(0, len(recorded), SLICE):
+            batch.extend(self._decode(recorded[start : start + SLICE]))
+            await asyncio.sleep(0)
         return Page(recorded, batch)
 
     def _decode(self, page: Sequence[RecordedEvent]) -> Iterator[Folded]:
@@ -77,6 +73,11 @@ class Pages:
                 try:
                     event = decode(recorded)
                 except Corrupt as error:
-                    raise FoldFailed("decoding", recorded) from error
+                    yield recorded, error
+                    continue
                 if type(event) in handlers:
                     yield recorded, event
+
+
+def _first_hole(recorded: Sequence[RecordedEvent], after: Position) -> Position:
+    return next((p for p, event in enumerate(recorded, after + 1) if event.position != p), after + 1)

@@ -8,7 +8,7 @@ import msgspec
 
 from deedlog.errors import InvalidDeclaration
 from deedlog.messages.registry import Registry
-from deedlog.projections.keyed import Handler, KeyedFold
+from deedlog.projections.keyed import Handler, KeyedFold, Mode
 from deedlog.reads.model import RowType
 from deedlog.reads.port import Projected
 
@@ -19,9 +19,9 @@ class Projection:
     def __init__(self, folds: Sequence[KeyedFold]) -> None:
         self.folds = tuple(folds)
         self.name = "+".join(fold.model.name for fold in folds)
-        definition = msgspec.json.encode([fold.definition() for fold in folds])
-        digest = hashlib.blake2b(definition, digest_size=16).hexdigest()
-        self.projected = Projected(self.name, tuple(fold.model for fold in folds), digest)
+        definition, shape = _digest([fold.definition() for fold in folds]), _digest([fold.model.shape() for fold in folds])
+        self.projected = Projected(self.name, tuple(fold.model for fold in folds), definition, shape)
+        self.mode = _common_mode(folds)
         self.handlers: dict[type[Any], list[Handler]] = {}
         for fold in folds:
             for handler in fold.handlers:
@@ -35,6 +35,21 @@ class Projection:
     def bind(self, registry: Registry) -> None:
         """Learns the stored names of its events."""
         self.names = frozenset(registry.of(event).name for event in self.handlers)
+
+
+def _digest(said: Any) -> str:
+    return hashlib.blake2b(msgspec.json.encode(said), digest_size=16).hexdigest()
+
+
+def _common_mode(folds: Sequence[KeyedFold]) -> Mode:
+    for fold in folds:
+        if fold.mode != folds[0].mode:
+            raise InvalidDeclaration(
+                fold.model.place,
+                f"{fold.model.name} is {fold.mode} and {folds[0].model.name} {folds[0].mode}, but one looks up the other",
+                fix="give both the same mode",
+            )
+    return folds[0].mode
 
 
 def group(folds: Iterable[KeyedFold]) -> list[Projection]:

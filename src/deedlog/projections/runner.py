@@ -1,23 +1,26 @@
 """What moves a projection: read a page, find keys, load rows, fold, write rows and checkpoint in one commit; again.
 
-A failure stops the projection before the event that failed; all before it is written. Nothing is checkpointed past a failure.
+An event that fails goes into the dead letters with that commit, and parks its key (ADR 0009). Other failures stop the
+projection where it is: nothing is checkpointed past a failure that is not in the dead letters.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from deedlog.errors import Conflict, Misuse
+from deedlog.errors import Corrupt, Misuse, Unavailable
 from deedlog.messages.codec import Codec
-from deedlog.messages.envelope import RecordedEvent
-from deedlog.projections.fold import BatchFold, Folded, FoldFailed, plan
+from deedlog.messages.envelope import RecordedEvent, to_micros
+from deedlog.projections.auditor import rolled
+from deedlog.projections.fold import NOTHING, BatchFold, Folded, Plan, Selected, Spoilt, Watch, plan
 from deedlog.projections.pages import SLICE, Pages
 from deedlog.projections.projection import Projection
-from deedlog.reads.port import Changes, Checkpoint, ReadStore
+from deedlog.reads.port import Changes, Checkpoint, Parked, ReadStore
 from deedlog.store.port import EventStore
 from deedlog.store.signal import Signal
+from deedlog.types import Clock, Position
 
 logger = logging.getLogger("deedlog.projections")
 
@@ -27,28 +30,57 @@ PAUSE, LONGEST_PAUSE = 4, 0.02
 """The pause after a small page: as a multiple of its time, and at most so many seconds."""
 IDLE_SECONDS = 1.0
 FIRST_RETRY, LAST_RETRY = 0.1, 10.0
+MAX_PARKED = 1_000
+"""With more keys parked than this it is the fold that is bad, not an event: the projection stands still."""
+LEASE = 10_000_000
+"""Microseconds. Prolonged by a third; a worker that hangs or dies is followed by another after this time."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a projection stands still. `position` is the event that could not be folded, None when it was not an event's fault."""
+    """Why a projection stands still. `lasting`: trying again will not help, somebody has to do something."""
 
     error: str
-    position: int | None
     attempts: int
+    lasting: bool
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """Who moves projections: the name in the leases, and the clock they are measured by."""
+
+    name: str
+    clock: Clock
 
 
 class Runner:
-    """Moves one projection along the log, until it is stopped."""
+    """Moves one projection along the log, until it is stopped.
 
-    def __init__(self, projection: Projection, store: EventStore, reads: ReadStore, codec: Codec) -> None:
+    `worker` None: nobody else can reach these tables, nothing is leased. `selected` folds some keys only.
+    """
+
+    def __init__(
+        self,
+        projection: Projection,
+        store: EventStore,
+        reads: ReadStore,
+        codec: Codec,
+        worker: Worker | None = None,
+        *,
+        selected: Selected | None = None,
+        watch: Watch | None = None,
+    ) -> None:
         self.projection = projection
         self.moved = Signal()
         self.failure: Failure | None = None
         self.checkpoint = Checkpoint()
         self._store = store
         self._reads = reads
+        self._worker = worker
+        self._selected = selected
+        self._watch = watch
         self._pages = Pages(projection, store, codec)
+        self._parked: tuple[int, int, Parked] = (-1, -1, NOTHING)
         self._limit = MAX_PAGE
+        self._stepping = asyncio.Lock()
         self._hurry = Signal()
         self._hurried = False
 
@@ -58,19 +90,26 @@ class Runner:
             try:
                 while await self._paced_step():
                     pass
-                await self._store.wait(self.checkpoint.position, IDLE_SECONDS)
+                await self._wait()
             except asyncio.CancelledError:
                 self._pages.drop()
                 raise
             except Exception as error:
                 await self._retry_later(error)
 
+    async def _wait(self) -> None:
+        """Until there may be something to do: new events, or, where another worker or nobody moves it, a while."""
+        at = self.checkpoint
+        mine = self._worker is None or at.owner == self._worker.name
+        if mine and not at.paused and at.state == "current":
+            await self._store.wait(at.position, IDLE_SECONDS)
+        else:
+            await self._hurry.wait(IDLE_SECONDS)
+
     async def _retry_later(self, error: Exception) -> None:
         attempts = self.failure.attempts + 1 if self.failure else 1
-        cause = error.__cause__ if isinstance(error, FoldFailed) and error.__cause__ is not None else error
-        position = error.recorded.position if isinstance(error, FoldFailed) else None
-        where = f"{error}: " if cause is not error else ""
-        self.failure = Failure(f"{where}{type(cause).__name__}: {cause}", position, attempts)
+        self.failure = Failure(f"{type(error).__name__}: {error}", attempts, not isinstance(error, Unavailable))
+        self.moved.wake()  # who waits for it learns that it stands
         delay = min(LAST_RETRY, FIRST_RETRY * 2 ** min(attempts - 1, 10))
         logger.error(
             "projection %s stands at %d: %s (attempt %d, again in %.1f s)",
@@ -102,114 +141,141 @@ class Runner:
         self._hurry.wake()
 
     async def catch_up(self) -> int:
-        """Folds all that is in the log now; how many events that were. Raises what a handler raises."""
+        """Folds all that is in the log now; how many events that were. Where another worker moves it: returns at once."""
         start = self.checkpoint.position
         while await self.step():
             pass
         return self.checkpoint.position - start
 
     async def step(self) -> int:
-        """Folds one page; how many events it had. 0: caught up."""
-        before = await self._reads.checkpoint(self.projection.name)
-        if before is None or before.definition != self.projection.projected.definition:
-            raise Misuse(
-                f"another version of this app has taken over the tables of {self.projection.name}",
-                fix="restart this process with that version",
-            )
-        try:
-            return await self.advance(before)
-        except Exception:
-            now = await self._reads.checkpoint(self.projection.name)
-            if now == before or now is None:
-                raise
-            return 1  # another worker moved it, or a rebuild took its place: go on from there
+        """Folds one page; how many events it had. 0: caught up, paused, or another worker moves it."""
+        async with self._stepping:  # the live run, and queries that want it folded now
+            before = await self._held()
+            if before is None:
+                return 0
+            try:
+                return await self.advance(before)
+            except Exception:
+                now = await self._reads.current(self.projection.projected)
+                if now is None or _fence(now) == _fence(before):
+                    raise
+                return 1  # another worker moved it, or a rebuild took its place: go on from there
 
-    async def advance(self, before: Checkpoint) -> int:
-        """Folds the page after `before` and writes it; used by the live run and by a rebuild.
+    async def _held(self) -> Checkpoint | None:
+        """The checkpoint that this worker may move; None where it may not now."""
+        found = await self._reads.current(self.projection.projected)
+        if found is None:
+            raise Misuse(f"projection {self.projection.name} was never prepared", fix="start the app first")
+        self.checkpoint = found
+        if found.paused or found.state == "retired":
+            self.failure = None
+            return None
+        if self._worker is None:
+            return found
+        now = to_micros(self._worker.clock.now())
+        if found.owner == self._worker.name and LEASE // 3 < found.leased_until - now <= LEASE:
+            return found
+        return await self._reads.lease(self.projection.projected, found, self._worker.name, now, now + LEASE)
 
-        Raises FoldFailed for the first event that can't be folded, after writing all before it.
-        """
+    async def advance(self, before: Checkpoint, until: Position | None = None) -> int:
+        """Folds the page after `before`, up to `until`, and writes it; used by the live run, rebuilds and looks into the past."""
         try:
-            return await self._advance(before)
+            return await self._advance(before, until)
         except BaseException:
             self._pages.drop()
             raise
 
-    async def _advance(self, before: Checkpoint) -> int:
+    async def _advance(self, before: Checkpoint, until: Position | None) -> int:
         self.checkpoint = before
-        page = await self._pages.read(before.position, self._limit)
-        count = len(page.recorded)
-        if not count:
+        limit = self._limit if until is None else min(self._limit, until - before.position)
+        page = await self._pages.read(before.position, limit) if limit > 0 else None
+        if page is None or not page.recorded:
             self.failure = None
+            if until is None and (head := await self._store.head()) < before.position:
+                raise Corrupt(
+                    f"{self.projection.name} is at {before.position}, but the log ends at {head}: it is another log",
+                    fix="restore the log, or rebuild the projection",
+                )
             return 0
+        count = len(page.recorded)
+        next_limit = min(MAX_PAGE, self._limit * 2)
+        parked = await self._parked_of(before)
+        changes = await self._fold(page.batch, before, parked)
+        if count == self._limit and until is None:
+            self._pages.read_ahead(page.recorded[-1].position, next_limit)
         try:
-            if page.failed is not None:
-                raise page.failed
-            changes = await self._fold(page.batch, before)
-            next_limit = min(MAX_PAGE, self._limit * 2)
-            if count == self._limit:
-                self._pages.read_ahead(page.recorded[-1].position, next_limit)
             await self._write(page.recorded, changes, before)
-        except FoldFailed as error:
-            last = error.recorded.position - 1
-            while self.checkpoint.position < last:  # raises for one before, where the read store refuses that one's rows
-                self._limit = last - self.checkpoint.position
-                await self.advance(self.checkpoint)
-            raise
-        except Misuse as error:  # the read store refused a value: find out whose
-            if count == 1:
-                raise FoldFailed("writing its rows", page.recorded[0]) from error
-            self._limit = count // 2
-            return await self._advance(before)
+        except Misuse:  # a value that only the store refuses: the careful way looks at each row, and finds whose
+            await self._write(page.recorded, await self._fold(page.batch, before, parked, careful=True), before)
         self._limit = next_limit
         self.failure = None
         return count
 
+    async def _parked_of(self, checkpoint: Checkpoint) -> Parked:
+        """What this generation's dead letters hold back; read again when somebody else may have changed them."""
+        if not checkpoint.parked and not checkpoint.revision:
+            return NOTHING
+        generation, revision, parked = self._parked
+        if (generation, revision) != (checkpoint.generation, checkpoint.revision):
+            parked = await self._reads.parked(self.projection.projected, checkpoint)
+            self._parked = (checkpoint.generation, checkpoint.revision, parked)
+        return parked
+
     async def _write(self, page: Sequence[RecordedEvent], changes: Changes, before: Checkpoint) -> None:
+        if changes.letters:
+            self._warn(changes)
+            if before.parked > MAX_PARKED:
+                first = next((letter for letter in changes.letters if letter.error), changes.letters[0])
+                raise Misuse(
+                    f"more than {MAX_PARKED} keys are parked, now also for {first.event} at {first.position}: {first.error}",
+                    fix="mend the fold, then `deedlog dlq retry`",
+                )
         last = page[-1]
         after = msgspec.structs.replace(
             before,
             position=last.position,
             events=before.events + len(page),
-            building_to=before.building_to if last.position < before.building_to else 0,
+            digest=rolled(before.digest, page),
             updated_at=last.recorded_at,
+            revision=before.revision + 1 if changes.letters else before.revision,
         )
         await self._reads.write(self.projection.projected, changes, before, after)
         self.checkpoint = after
+        if after.building_to and not after.live and after.complete and after.state == "current":
+            self.checkpoint = await self._reads.go_live(self.projection.projected, after)
         self.moved.wake()
 
-    async def _fold(self, batch: Sequence[Folded], before: Checkpoint) -> Changes:
+    def _warn(self, changes: Changes) -> None:
+        for letter in changes.letters:
+            if letter.error is not None:
+                logger.error(
+                    "%s: %s at position %d goes to the dead letters and parks %s: %s",
+                    self.projection.name,
+                    letter.event,
+                    letter.position,
+                    f"{letter.model} {letter.key!r}" if letter.model else f"stream {letter.key}",
+                    letter.error,
+                )
+
+    async def _fold(self, batch: Sequence[Folded], before: Checkpoint, parked: Parked, *, careful: bool = False) -> Changes:
         if not batch:
-            return Changes({}, {})
-        steps, wanted = plan(self.projection, batch)
-        fold = BatchFold(self.projection, await self._reads.load(self.projection.projected, before, wanted))
-        for start in range(0, len(steps), SLICE):
-            fold.apply(steps[start : start + SLICE])
+            return Changes()
+        planned = plan(self.projection, batch, parked, self._selected)
+        loaded = await self._reads.load(self.projection.projected, before, planned.wanted)
+        fold = BatchFold(self.projection, loaded, parked, careful=careful, watch=self._watch, selected=self._selected)
+        try:
+            await self._apply(fold, planned)
+        except Spoilt:
+            return await self._fold(batch, before, parked, careful=True)
+        changes = fold.changes()
+        return msgspec.structs.replace(changes, letters=[*planned.letters, *changes.letters]) if planned.letters else changes
+
+    @staticmethod
+    async def _apply(fold: BatchFold, planned: Plan) -> None:
+        for start in range(0, len(planned.steps), SLICE):
+            fold.apply(planned.steps[start : start + SLICE])
             await asyncio.sleep(0)
-        return fold.changes()
 
 
-async def rebuild(
-    runner: Runner, reads: ReadStore, store: EventStore, report: Callable[[int, int], None] | None = None
-) -> Checkpoint:
-    """Folds the whole log into new tables beside the live ones, then switches in one step.
-
-    `report(position, head)` is called after each page. The live tables answer queries until the switch.
-    """
-    built = await reads.begin_rebuild(runner.projection.projected)
-    while True:
-        try:
-            while await runner.advance(built):
-                built = runner.checkpoint
-                if report is not None:
-                    report(built.position, await store.head())
-        except Conflict as error:  # its tables are gone, or were never its own
-            raise Conflict(f"{runner.projection.name}: another rebuild replaced this one", fix="start it again") from error
-        try:
-            await reads.switch(runner.projection.projected, built)
-        except Conflict:
-            if not await runner.advance(built):
-                raise
-            built = runner.checkpoint
-            continue
-        return built
+def _fence(checkpoint: Checkpoint) -> tuple[int, int, int, int]:
+    return (checkpoint.position, checkpoint.epoch, checkpoint.revision, checkpoint.generation)

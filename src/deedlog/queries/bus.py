@@ -5,7 +5,8 @@ The demand is checked in the very snapshot that the handler reads, so an answer 
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeVar, get_args, get_origin, overload
 
 import msgspec
@@ -15,9 +16,13 @@ from deedlog.consistency.token import position_in
 from deedlog.domain.services import resolve
 from deedlog.domain.signature import Signature
 from deedlog.errors import Building, InvalidDeclaration, InvalidMessage, Misuse, Stale, UnknownMessage
+from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import to_micros
+from deedlog.projections.aside import Aside
 from deedlog.projections.projection import Projection, model_of
 from deedlog.projections.runner import Failure, Runner
+from deedlog.queries.live import LiveFold, Together
+from deedlog.reads.memory import MemoryReadStore
 from deedlog.reads.model import RowType
 from deedlog.reads.port import Checkpoint, Projected, ReadStore, Snapshot
 from deedlog.reads.reader import Reader
@@ -106,46 +111,66 @@ class QueryHandler:
 class QueryBus:
     """One function from a query to its answer."""
 
-    def __init__(self, store: EventStore, reads: ReadStore, clock: Clock) -> None:
+    def __init__(self, store: EventStore, reads: ReadStore, codec: Codec, clock: Clock) -> None:
         self._store = store
         self._reads = reads
+        self._codec = codec
         self._clock = clock
         self._handlers: dict[type[Any], QueryHandler] = {}
         self._runners: dict[str, Runner] = {}
+        self._live: dict[str, LiveFold] = {}
 
     def add(self, handler: QueryHandler) -> None:
         self._handlers[handler.query] = handler
 
     def listen(self, runner: Runner) -> None:
-        """A runner of this process says when it has moved, or why it can't; without one, waiting polls."""
+        """A runner of this process says when it has moved, or why it can't; what others move is polled."""
         self._runners[runner.projection.name] = runner
 
+    def fold_live(self, projection: Projection) -> None:
+        """A projection that is folded when it is read."""
+        self._live[projection.name] = LiveFold(projection, self._store, self._codec)
+
     def _failure(self, handler: QueryHandler) -> Failure | None:
-        """The event that a projection of this handler stands still before, if it does."""
+        """Why a projection of this handler stands still, when waiting will not help."""
         for projection in handler.projections:
             runner = self._runners.get(projection.name)
-            if runner is not None and runner.failure is not None and runner.failure.position is not None:
+            if runner is not None and runner.failure is not None and runner.failure.lasting:
                 return runner.failure
         return None
 
-    async def ask(self, query: Any, *, after: Token | None, max_staleness: float | None, timeout: float) -> Answer[Any]:
+    async def ask(
+        self,
+        query: Any,
+        *,
+        after: Token | None,
+        max_staleness: float | None,
+        timeout: float,
+        strong: bool = False,
+        at: Position | None = None,
+    ) -> Answer[Any]:
         """The answer of one query. Raises Stale (or Building) when the demand is not met within `timeout` seconds."""
         handler = self._handlers.get(type(query))
         if handler is None:
             known = sorted(cls.__name__ for cls in self._handlers)
             raise UnknownMessage("query handler", type(query).__name__, known)
+        if at is not None:
+            return await self._ask_past(handler, query, at)
         demand = _NONE
-        if after is not None or max_staleness is not None:
-            demand = _Demand(position_in(after, self._store.id) if after is not None else 0, max_staleness)
+        if after is not None or max_staleness is not None or strong:
+            seen = position_in(after, self._store.id) if after is not None else 0
+            demand = _Demand(max(seen, await self._store.head()) if strong else seen, max_staleness, seen)
         loop = asyncio.get_running_loop()
         started = loop.time()
         while True:
             building: Building | None = None
             position = 0
             try:
-                async with self._reads.snapshot(handler.projected) as snapshot:
+                async with self._snapshot(handler) as snapshot:
                     freshness = await self._freshness(snapshot, demand)
                     if demand is _NONE or demand.is_met(freshness):
+                        if freshness.parked and demand.seen:
+                            await self._refuse_parked(snapshot, handler, demand.seen)
                         return Answer(await self._call(handler, query, snapshot), freshness)
                     position = freshness.position
             except Building as error:
@@ -156,7 +181,53 @@ class QueryBus:
                 if building is not None and failure is None:
                     raise building
                 raise Stale(str(demand), position, waited, failure.error if failure else "")
+            if strong:
+                await self._fold_now(handler, timeout - waited)
             await self._moved(handler, min(timeout - waited, POLL_SECONDS))
+
+    @asynccontextmanager
+    async def _snapshot(self, handler: QueryHandler) -> AsyncIterator[Snapshot]:
+        live = [self._live[p.name] for p in handler.projections if p.name in self._live]
+        if not live:
+            async with self._reads.snapshot(handler.projected, by_name=bool(handler.sql)) as snapshot:
+                yield snapshot
+            return
+        head = await self._store.head()
+        stored = [p.projected for p in handler.projections if p.name not in self._live]
+        async with AsyncExitStack() as stack:
+            parts = [await stack.enter_async_context(fold.snapshot(await fold.at(head))) for fold in live]
+            if stored:
+                parts.insert(0, await stack.enter_async_context(self._reads.snapshot(stored, by_name=bool(handler.sql))))
+            yield Together(parts)
+
+    async def _ask_past(self, handler: QueryHandler, query: Any, at: Position) -> Answer[Any]:
+        """The answer as it was at a position: the read models are folded up to there, in memory, for this query alone."""
+        head = await self._store.head()
+        if not 0 <= at <= head:
+            raise InvalidMessage("query", "at", f"position {at}, the log ends at {head}", fix=f"0 to {head}")
+        reads = MemoryReadStore()
+        for projection in handler.projections:
+            skips = await self._reads.skips(projection.projected)
+            await Aside(projection, self._store, self._codec, reads=reads, skips=skips).fold(at)
+        async with reads.snapshot(handler.projected) as snapshot:
+            freshness = await self._freshness(snapshot, _NONE)
+            return Answer(await self._call(handler, query, snapshot), freshness)
+
+    async def _refuse_parked(self, snapshot: Snapshot, handler: QueryHandler, seen: Position) -> None:
+        """Raises Stale where what was written to the token's stream waits in the dead letters (P7)."""
+        written = await self._store.read_all(seen - 1, 1)
+        for projected in handler.projected:
+            if written and await snapshot.is_parked(projected, written[0].stream, seen):
+                cause = f"events of {written[0].stream} are in its dead letters: see `deedlog dlq list`"
+                raise Stale(f"position {seen}", snapshot.checkpoints[projected.name].position, 0.0, cause)
+
+    async def _fold_now(self, handler: QueryHandler, seconds: float) -> None:
+        """Folds what is missing here and now, unless another process has leased it: then that one does."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for projection in handler.projections:
+                    if (runner := self._runners.get(projection.name)) is not None:
+                        await runner.catch_up()
 
     async def _moved(self, handler: QueryHandler, seconds: float) -> None:
         """Until one of the handler's projections moves, at most `seconds`."""
@@ -176,7 +247,8 @@ class QueryBus:
         behind = 0.0
         if slowest.position < head:
             behind = await self._age_after(slowest.position)
-        return Freshness(slowest.position, head, behind, slowest.updated_at)
+        parked = sum(checkpoint.parked for checkpoint in checkpoints)
+        return Freshness(slowest.position, head, behind, slowest.updated_at, parked)
 
     async def _age_after(self, position: Position) -> float:
         """Seconds since the first event after `position` was recorded."""
@@ -201,10 +273,11 @@ def _position_of(checkpoint: Checkpoint) -> Position:
 
 
 class _Demand(msgspec.Struct, frozen=True):
-    """What a caller wants an answer to reflect."""
+    """What a caller wants an answer to reflect; `seen` is the part of it that a token asks for."""
 
     position: Position
     max_staleness: float | None
+    seen: Position = 0
 
     def __post_init__(self) -> None:
         if self.max_staleness is not None and not self.max_staleness >= 0:

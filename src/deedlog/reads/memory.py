@@ -11,37 +11,49 @@ import msgspec
 from deedlog.errors import Conflict, Misuse, NotSupported
 from deedlog.reads.model import Key, RowType
 from deedlog.reads.port import (
+    MOVED,
     Changes,
     Checkpoint,
+    Comparison,
     Condition,
+    Difference,
     Find,
+    Letter,
     Order,
+    Parked,
+    Place,
     Projected,
     ReadStore,
+    Skip,
     Snapshot,
     Stored,
     Wanted,
-    refuse_unready,
+    is_free,
+    readable,
 )
-from deedlog.types import Position
+from deedlog.types import Position, StreamName
 
 Table = dict[Key, Stored]
 
 
 class _Generation:
-    def __init__(self, projected: Projected, number: int) -> None:
-        self.definition = projected.definition
-        self.checkpoint = Checkpoint(generation=number, definition=projected.definition)
+    def __init__(self, projected: Projected, checkpoint: Checkpoint) -> None:
+        self.projected = projected
+        self.checkpoint = checkpoint
         self.tables: dict[str, Table] = {model.name: {} for model in projected.models}
+        self.letters: dict[tuple[Place, Position], Letter] = {}
+
+    def change(self, **values: Any) -> Checkpoint:
+        self.checkpoint = msgspec.structs.replace(self.checkpoint, **values)
+        return self.checkpoint
 
 
 class MemoryReadStore(ReadStore):
     """Everything in this process; gone with it. Rows are copied in and out, so that nobody holds a live one."""
 
     def __init__(self) -> None:
-        self._live: dict[str, _Generation] = {}
-        self._building: dict[str, _Generation] = {}
-        self._owner: dict[str, str] = {}
+        self._by_name: dict[str, list[_Generation]] = {}
+        self._skips: dict[str, list[Skip]] = {}
         self._numbers = count(1)
 
     async def open(self) -> None:
@@ -50,30 +62,53 @@ class MemoryReadStore(ReadStore):
     async def close(self) -> None:
         return
 
+    def _new(self, projected: Projected, **values: Any) -> _Generation:
+        checkpoint = Checkpoint(generation=next(self._numbers), definition=projected.definition, shape=projected.shape, **values)
+        generation = _Generation(projected, checkpoint)
+        self._by_name.setdefault(projected.name, []).append(generation)
+        return generation
+
+    def _own(self, projected: Projected) -> _Generation | None:
+        own = [g for g in self._all(projected.name) if g.checkpoint.definition == projected.definition]
+        moving = [g for g in own if g.checkpoint.state == "current"]
+        return next(iter((*moving[-1:], *(g for g in own[::-1] if g.checkpoint.state == "retired"))), None)
+
+    def _all(self, name: str) -> list[_Generation]:
+        return self._by_name.get(name, [])
+
+    def _live(self, name: str) -> _Generation | None:
+        return next((g for g in self._all(name) if g.checkpoint.live), None)
+
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
-        live = self._live.get(projected.name)
-        if live is None or live.definition != projected.definition:
-            new = _Generation(projected, next(self._numbers))
-            taken = {self._owner[model.name] for model in projected.models if model.name in self._owner}
-            for name in taken:
-                self._live.pop(name, None)
-            new.checkpoint = msgspec.structs.replace(new.checkpoint, building_to=head)
-            self._adopt(projected, new)
-        return self._live[projected.name].checkpoint
+        own, live = self._own(projected), self._live(projected.name)
+        if own is None:
+            own = self._new(projected, live=False, building_to=head)
+            if live is None or not head:
+                self._show(own)
+        elif not own.checkpoint.live and own.checkpoint.state == "current" and not own.checkpoint.building_to:
+            self._show(own)
+        return own.checkpoint
 
-    def _adopt(self, projected: Projected, generation: _Generation) -> None:
-        self._live[projected.name] = generation
-        for model in projected.models:
-            self._owner[model.name] = projected.name
+    def _show(self, shown: _Generation) -> Checkpoint:
+        """Makes it the live one of its name, and of every other projection that holds one of its tables."""
+        tables = {model.table for model in shown.projected.models}
+        for generations in self._by_name.values():
+            for other in generations:
+                if other.checkpoint.live and tables & {model.table for model in other.projected.models}:
+                    done = other.checkpoint.position >= other.checkpoint.building_to
+                    other.change(live=False, building_to=0 if done else other.checkpoint.building_to)
+        return shown.change(live=True)
 
-    async def checkpoint(self, name: str) -> Checkpoint | None:
-        live = self._live.get(name)
-        return live.checkpoint if live else None
+    async def current(self, projected: Projected) -> Checkpoint | None:
+        own = self._own(projected)
+        return own.checkpoint if own else None
+
+    async def generations(self, name: str) -> list[Checkpoint]:
+        return [g.checkpoint for g in self._all(name)]
 
     def _generation(self, name: str, number: int) -> _Generation:
-        for generations in (self._live, self._building):
-            found = generations.get(name)
-            if found is not None and found.checkpoint.generation == number:
+        for found in self._all(name):
+            if found.checkpoint.generation == number:
                 return found
         raise Conflict(f"generation {number} of {name} is gone", fix="read its checkpoint again")
 
@@ -88,8 +123,12 @@ class MemoryReadStore(ReadStore):
 
     async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
         generation = self._generation(projected.name, before.generation)
-        if generation.checkpoint.position != before.position:
+        at = generation.checkpoint
+        if (at.position, at.epoch, at.revision) != (before.position, before.epoch, before.revision):
             raise Conflict(f"{projected.name} was moved by another worker", fix="read its checkpoint again")
+        for model in projected.models:
+            for stored in changes.upserts.get(model.name, ()):
+                model.check(stored.row)
         for model in projected.models:
             table = dict(generation.tables[model.name])  # open snapshots keep the old one
             for stored in changes.upserts.get(model.name, ()):
@@ -97,51 +136,174 @@ class MemoryReadStore(ReadStore):
             for key in changes.deletes.get(model.name, ()):
                 table.pop(key, None)
             generation.tables[model.name] = table
-        generation.checkpoint = after
+        self._park(generation, changes)
+        moving = {name: getattr(after, name) for name in MOVED}
+        generation.change(**moving, parked=len({place for place, _ in generation.letters}))
+
+    def _park(self, generation: _Generation, changes: Changes) -> None:
+        released = set(changes.released)
+        generation.letters = {at: letter for at, letter in generation.letters.items() if at[0] not in released}
+        for letter in changes.letters:
+            generation.letters.setdefault((letter.place, letter.position), letter)
+        if changes.skips:
+            self._skips.setdefault(generation.projected.name, []).extend(changes.skips)
+            for other in self._all(generation.projected.name):
+                if other is not generation:
+                    other.change(revision=other.checkpoint.revision + 1)
 
     async def begin_rebuild(self, projected: Projected) -> Checkpoint:
-        self._building[projected.name] = _Generation(projected, next(self._numbers))
-        return self._building[projected.name].checkpoint
+        kept = [g for g in self._all(projected.name) if g.checkpoint.state != "aside"]
+        self._by_name[projected.name] = kept
+        skips = 1 if self._skips.get(projected.name) else 0  # then there is something to read
+        return self._new(projected, live=False, state="aside", revision=skips).checkpoint
 
-    async def switch(self, projected: Projected, built: Checkpoint) -> None:
-        live = self._live.get(projected.name)
-        if live is None or live.definition != projected.definition:
-            raise Misuse(f"{projected.name} belongs to another version of this app by now", fix="restart with it")
+    async def switch(self, projected: Projected, built: Checkpoint) -> Checkpoint:
+        live = self._own(projected)
+        if live is None:
+            raise Misuse(f"projection {projected.name} was never prepared", fix="start the app first")
         if live.checkpoint.position > built.position:
             raise Conflict(f"{projected.name}: the live build is ahead of the new one", fix="fold the rest, then switch")
-        building = self._building.get(projected.name)
-        if building is None or building.checkpoint != built:
+        building = next((g for g in self._all(projected.name) if g.checkpoint.generation == built.generation), None)
+        if building is None or building.checkpoint.position != built.position or building.checkpoint.state != "aside":
             raise Conflict(f"{projected.name}: another rebuild replaced this one", fix="start it again")
-        self._adopt(projected, self._building.pop(projected.name))
+        live.change(state="retired", owner="", leased_until=0)
+        building.change(state="current", paused=live.checkpoint.paused)
+        self._show(building)
+        self._drop_older(projected.name, keep=(building, live))
+        return building.checkpoint
 
-    def snapshot(self, projections: Collection[Projected]) -> "_MemorySnapshot":
-        return _MemorySnapshot(self, projections)
+    def _drop_older(self, name: str, keep: Collection[_Generation]) -> None:
+        self._by_name[name] = [g for g in self._all(name) if g in keep or g.checkpoint.state == "aside"]
 
-    def rows(self, model: RowType) -> dict[Key, Stored]:
-        """All live rows of a model, as they are stored."""
-        return self._live[self._owner[model.name]].tables[model.name]
+    async def go_live(self, projected: Projected, checkpoint: Checkpoint) -> Checkpoint:
+        generation = self._generation(projected.name, checkpoint.generation)
+        before = self._live(projected.name)
+        generation.change(building_to=0)
+        if before is not None and before.checkpoint.generation > checkpoint.generation:
+            return generation.checkpoint
+        self._show(generation)
+        self._drop_older(projected.name, keep=[g for g in (generation, before) if g is not None])
+        return generation.checkpoint
+
+    async def rollback(self, name: str) -> Checkpoint:
+        live = self._live(name)
+        kept = [g for g in self._all(name) if live is not None and g.checkpoint.generation < live.checkpoint.generation]
+        kept = [g for g in kept if g.checkpoint.state != "aside"]
+        if live is None or not kept:
+            raise Misuse(f"no earlier generation of {name} is kept", fix="rebuild it, or deploy the version that you want")
+        live.change(state="retired", owner="", leased_until=0)
+        kept[-1].change(state="current")
+        return self._show(kept[-1])
+
+    async def discard(self, projected: Projected, built: Checkpoint) -> None:
+        gone = [g for g in self._all(projected.name) if g.checkpoint.generation == built.generation]
+        self._by_name[projected.name] = [g for g in self._all(projected.name) if g not in gone]
+
+    async def compare(self, projected: Projected, mine: Checkpoint, other: Checkpoint, limit: int = 100) -> Comparison:
+        one, two = (self._generation(projected.name, c.generation) for c in (mine, other))
+        if (one.checkpoint.position, two.checkpoint.position) != (mine.position, other.position):
+            raise Conflict(f"{projected.name} has moved", fix="compare again")
+        same, different = 0, 0
+        examples: list[Difference] = []
+        for model in projected.models:
+            left, right = one.tables[model.name], two.tables[model.name]
+            for key in sorted({*left, *right}, key=lambda key: getattr(key, "value", key)):
+                a, b = (table[key].row if key in table else None for table in (left, right))
+                if a == b:
+                    same += 1
+                    continue
+                different += 1
+                if len(examples) < limit:
+                    examples.append(Difference(model.name, key, copy.deepcopy(a), copy.deepcopy(b)))
+        return Comparison(same, different, examples)
+
+    async def parked(self, projected: Projected, checkpoint: Checkpoint) -> Parked:
+        letters = self._generation(projected.name, checkpoint.generation).letters
+        skips: dict[Place, set[Position]] = {}
+        for skip in self._skips.get(projected.name, ()):
+            skips.setdefault((skip.model, skip.key), set()).add(skip.position)
+        return Parked(frozenset(place for place, _ in letters), skips)
+
+    async def letters(
+        self,
+        projected: Projected,
+        at: Checkpoint,
+        *,
+        place: Place | None = None,
+        failed: bool = False,
+        limit: int = 1_000,
+    ) -> list[Letter]:
+        letters = self._generation(projected.name, at.generation).letters.values()
+        wanted = [one for one in letters if (place is None or one.place == place) and (not failed or one.error is not None)]
+        return sorted(wanted, key=lambda letter: letter.position)[:limit]
+
+    async def skips(self, projected: Projected) -> list[Skip]:
+        return list(self._skips.get(projected.name, ()))
+
+    async def pause(self, name: str, words: str) -> None:
+        if not self._all(name):
+            raise Misuse(f"there is no projection '{name}' in this store", fix="`deedlog projections list` names them")
+        for generation in self._all(name):
+            generation.change(paused=words)
+
+    async def lease(self, projected: Projected, checkpoint: Checkpoint, owner: str, now: int, until: int) -> Checkpoint | None:
+        generation = self._generation(projected.name, checkpoint.generation)
+        at = generation.checkpoint
+        if not is_free(at, owner, now, until):
+            return None
+        return generation.change(owner=owner, leased_until=until, epoch=at.epoch + (at.owner != owner))
+
+    async def renew(self, owner: str, until: int) -> None:
+        for generation in self._owned(owner):
+            generation.change(leased_until=until)
+
+    async def release(self, owner: str) -> None:
+        for generation in self._owned(owner):
+            generation.change(owner="", leased_until=0)
+
+    def table(self, name: str, model: str) -> Table:
+        """The stored rows of one model of a projection, in its newest generation."""
+        return self._all(name)[-1].tables[model]
+
+    def _owned(self, owner: str) -> list[_Generation]:
+        return [g for generations in self._by_name.values() for g in generations if g.checkpoint.owner == owner]
+
+    async def audited(self, projected: Projected, checkpoint: Checkpoint, position: Position, digest: int) -> None:
+        self._generation(projected.name, checkpoint.generation).change(audited=position, audited_digest=digest)
+
+    def snapshot(self, projections: Collection[Projected], *, by_name: bool = False) -> "_MemorySnapshot":
+        return _MemorySnapshot(self, projections, by_name=by_name)
 
 
 class _MemorySnapshot(Snapshot):
     """Consistent because a write replaces the tables that it changes."""
 
-    def __init__(self, store: MemoryReadStore, projections: Collection[Projected]) -> None:
+    def __init__(self, store: MemoryReadStore, projections: Collection[Projected], *, by_name: bool) -> None:
         self._store = store
         self._projections = projections
+        self._by_name = by_name
 
     async def __aenter__(self) -> "_MemorySnapshot":
-        live = self._store._live
+        self._generations: dict[str, _Generation] = {}
+        self._tables: dict[str, Table] = {}
         for projected in self._projections:
-            if projected.name not in live:
-                raise Misuse(f"projection {projected.name} was never prepared", fix="start the app first")
-        self.checkpoints = {p.name: live[p.name].checkpoint for p in self._projections}
-        for projected in self._projections:
-            refuse_unready(projected, self.checkpoints[projected.name])
-        self._tables = {model: table for name in live for model, table in live[name].tables.items()}
+            generations = self._store._all(projected.name)
+            chosen = readable(projected, [g.checkpoint for g in generations], by_name=self._by_name)
+            found = next(g for g in generations if g.checkpoint.generation == chosen.generation)
+            self._generations[projected.name] = found
+            self._tables.update(found.tables)
+        self.checkpoints = {name: g.checkpoint for name, g in self._generations.items()}
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return None
+
+    def has(self, model: RowType) -> bool:
+        return model.name in self._tables
+
+    async def is_parked(self, projected: Projected, stream: StreamName, until: Position) -> bool:
+        letters = self._generations[projected.name].letters.values()
+        return any(letter.stream == stream and letter.position <= until for letter in letters)
 
     async def get(self, model: RowType, key: Key) -> Any | None:
         found = self._tables[model.name].get(key)

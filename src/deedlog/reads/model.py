@@ -14,6 +14,7 @@ import msgspec
 
 from deedlog.errors import InvalidDeclaration, Misuse
 from deedlog.messages.base import place_of
+from deedlog.messages.limits import INT_MAX, INT_MIN
 
 ColumnKind: TypeAlias = Literal["text", "int", "bool", "float", "decimal", "datetime", "date", "time", "uuid", "enum", "json"]
 Key: TypeAlias = Any
@@ -126,6 +127,34 @@ class RowType:
     def key_of(self, row: Any) -> Key:
         return getattr(row, self.key)
 
+    def key_from(self, text: str) -> Key:
+        """A key that somebody wrote as text. Raises Misuse when it is none of this model's."""
+        try:
+            return msgspec.convert(text, self.columns[self.key].type, strict=False)
+        except msgspec.ValidationError as error:
+            raise Misuse(f"'{text}' is no key of {self.name}: {error}", fix=f"a {self.columns[self.key].kind}") from error
+
+    @cached_property
+    def fits(self) -> Callable[[Any], bool]:
+        """Whether a row's values are just those that its columns want; where not, `check` says whether they will do."""
+        names: dict[str, Any] = {}
+        tests = [_test(column, names) for column in self.columns.values() if column.kind != "json"]
+        return eval(f"lambda row: {' and '.join(tests) or True}", names)  # type: ignore[no-any-return]  # of checked names
+
+    def check(self, row: Any) -> None:
+        """Raises Misuse for a row that no store could keep: a value of another type, a number over 64 bits, half a surrogate."""
+        for column in self.columns.values():
+            value = getattr(row, column.name, None)
+            if column.kind == "json":
+                continue  # `settle` has brought it there and back
+            if value is None:
+                if not column.optional:
+                    raise Misuse(f"{self.name}.{column.name} is None", fix="annotate it as optional, or give it a value")
+            elif not is_of(column, value):
+                raise Misuse(f"{self.name}.{column.name} is {value!r}, not a {column.kind}", fix="give each field its type")
+            else:
+                _check_value(f"{self.name}.{column.name}", value.value if column.kind == "enum" else value)
+
     def column(self, name: str) -> Column:
         """The column of that name. Raises Misuse with the names there are."""
         found = self.columns.get(name)
@@ -133,15 +162,13 @@ class RowType:
             raise Misuse(f"{self.name} has no field '{name}'", fix=f"its fields: {', '.join(self.columns)}")
         return found
 
+    def shape(self) -> list[Any]:
+        """What a row of this table is: two models of one shape can read each other's rows."""
+        return [self.table, self.key, [[c.name, c.kind, c.optional, _shape(c)] for c in self.columns.values()], self.search]
+
     def definition(self) -> list[Any]:
         """What, when it changes, needs the table to be built anew."""
-        return [
-            self.table,
-            self.key,
-            [[c.name, c.kind, c.optional, _shape(c)] for c in self.columns.values()],
-            self.indexes,
-            self.search,
-        ]
+        return [*self.shape(), self.indexes]
 
 
 def _shape(column: Column) -> str:
@@ -149,6 +176,35 @@ def _shape(column: Column) -> str:
     if column.kind == "enum":
         return str([member.value for member in column.type])
     return msgspec.json.encode(msgspec.json.schema(column.type), order="deterministic").decode() if column.kind == "json" else ""
+
+
+def _test(column: Column, names: dict[str, Any]) -> str:
+    """Source of a quick test of one column; the classes that it compares with go into `names`."""
+    value = f"row.{column.name}"
+    names[f"of_{column.name}"] = column.type
+    test = f"type({value}) is of_{column.name}"
+    if column.kind == "int":
+        test += f" and {INT_MIN} <= {value} <= {INT_MAX}"
+    return f"({value} is None or {test})" if column.optional else test
+
+
+def is_of(column: Column, value: Any) -> bool:
+    """Whether a column can hold a value, as far as its type says."""
+    if column.kind == "float":
+        return isinstance(value, int | float)
+    if column.kind == "date" and isinstance(value, dt.datetime):
+        return False
+    return isinstance(value, column.type)
+
+
+def _check_value(what: str, value: Any) -> None:
+    if isinstance(value, int) and not INT_MIN <= value <= INT_MAX:
+        raise Misuse(f"{what}: {value} does not fit into 64 bits")
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise Misuse(f"{what}: text with half a surrogate pair") from error
 
 
 def _form(column: Column) -> Callable[[Any], Any] | None:

@@ -9,32 +9,68 @@ import msgspec
 
 from deedlog.errors import Building, Misuse
 from deedlog.reads.model import Key, RowType
-from deedlog.types import Position
+from deedlog.types import Position, StreamName
 
 Operator: TypeAlias = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "prefix", "contains", "null"]
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
-    """How far a projection is. `events` counts what it consumed: equal to `position`, or something was skipped.
+State: TypeAlias = Literal["current", "aside", "retired"]
 
-    `generation` numbers the builds of its tables. `building_to`: queries are refused until `position` reaches it.
-    `definition` is the digest of the declaration it was made for: another version of the app has another.
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """One generation of a projection's tables: how far it is, and who moves it.
+
+    How far: `position` is the last event in it. `events` counts what it consumed and `digest` is their rolling hash: `events`
+    equals `position`, or something was skipped. `parked` counts the keys in the dead letters; `revision` counts the changes of
+    those from outside. Queries are refused until `position` reaches `building_to`.
+
+    Which: `definition` is the digest of the declaration it was made for. `live`: it is what the tables' plain names show.
+    `state`: current ones are moved by the runner of their definition, aside ones by a rebuild, retired ones by nobody.
+
+    Who: `owner` has leased it until `leased_until` (microseconds); each new owner raises `epoch`, and a write of an older one is
+    refused. `paused` says who stopped it and why, "" when nobody did. `audited` is how far the auditor agrees, with the
+    digest there.
     """
 
     position: Position = 0
     events: int = 0
+    digest: int = 0
+    parked: int = 0
+    revision: int = 0
+    updated_at: int | None = None
     generation: int = 1
     building_to: Position = 0
-    updated_at: int | None = None
     definition: str = ""
+    shape: str = ""
+    live: bool = True
+    state: State = "current"
+    epoch: int = 0
+    owner: str = ""
+    leased_until: int = 0
+    paused: str = ""
+    audited: Position = 0
+    audited_digest: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether it may answer queries."""
+        return self.position >= self.building_to and self.state != "aside"
+
+
+MOVED = ("position", "events", "digest", "revision", "updated_at")
+"""What a write takes from its `after`; the rest of a checkpoint is not the runner's to change."""
 
 
 class Projected(msgspec.Struct, frozen=True):
-    """What a read store must know of a projection: the tables that move together under one checkpoint."""
+    """What a read store must know of a projection: the tables that move together under one checkpoint.
+
+    `shape` is the digest of the tables' columns: rows of one shape can be read by each other's class.
+    """
 
     name: str
     models: tuple[RowType, ...]
     definition: str
+    shape: str = ""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -52,11 +88,76 @@ class Wanted(msgspec.Struct, frozen=True):
     where: Mapping[tuple[str, str], Collection[Any]]
 
 
-class Changes(msgspec.Struct, frozen=True):
-    """What a batch does to each model's rows, by model name."""
+STREAM = ""
+"""In place of a read model's name: what is parked is a stream, since its event tells no key."""
 
-    upserts: Mapping[str, Sequence[Stored]]
-    deletes: Mapping[str, Sequence[Key]]
+Place: TypeAlias = tuple[str, Key]
+"""A read model's name and the key of a row in it; or `STREAM` and the name of a stream."""
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """An event that a key did not get. `error` is why, None for one that only follows; `attempts` how often it was tried."""
+
+    model: str
+    key: Key
+    position: Position
+    stream: StreamName
+    event: str
+    parked_at: int
+    error: str | None = None
+    attempts: int = 1
+
+    @property
+    def place(self) -> Place:
+        return (self.model, self.key)
+
+
+class Skip(msgspec.Struct, frozen=True):
+    """An event that a key will never get, by whose decision and why. Rebuilds keep to it."""
+
+    model: str
+    key: Key
+    position: Position
+    by: str
+    why: str
+    at: int
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """What a fold must leave alone: `places` that are parked, and the positions that a place skips."""
+
+    places: Collection[Place] = frozenset()
+    skips: Mapping[Place, Collection[Position]] = {}
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What a batch does: to each model's rows, by model name, and to the dead letters.
+
+    Letters of `released` places go away, before `letters` are added. `skips` are added.
+    """
+
+    upserts: Mapping[str, Sequence[Stored]] = {}
+    deletes: Mapping[str, Sequence[Key]] = {}
+    letters: Sequence[Letter] = ()
+    released: Collection[Place] = ()
+    skips: Sequence[Skip] = ()
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A row that two generations don't agree on; None where there is none."""
+
+    model: str
+    key: Key
+    mine: Any | None
+    other: Any | None
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Two generations row by row: how many are the same in both, how many differ, and the first of those."""
+
+    same: int
+    different: int
+    examples: Sequence[Difference]
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -96,6 +197,14 @@ class Snapshot(ABC):
     head: Position | None = None
 
     @abstractmethod
+    def has(self, model: RowType) -> bool:
+        """Whether this model can be read here."""
+
+    @abstractmethod
+    async def is_parked(self, projected: Projected, stream: StreamName, until: Position) -> bool:
+        """Whether an event of that stream up to that position is in the projection's dead letters."""
+
+    @abstractmethod
     async def get(self, model: RowType, key: Key) -> Any | None:
         """The row of that key, or None."""
 
@@ -133,15 +242,24 @@ class ReadStore(ABC):
 
     @abstractmethod
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
-        """Makes the tables where there are none, and says how far they are.
+        """The generation that a process with this definition moves; made, empty, where there is none.
 
-        Where they are new, or the definition has changed, they start empty (in place of the old), and queries are refused until
-        they have come to `head`. A projection that held one of these tables under another name goes away.
+        The first of a name is live at once, and queries are refused until it has come to `head`. One beside a live one of
+        another definition becomes live by `go_live`. One that is not live although it is complete, because another
+        definition was started meanwhile, becomes live again here: the newest start decides.
         """
 
     @abstractmethod
+    async def current(self, projected: Projected) -> Checkpoint | None:
+        """The newest generation of this definition that no rebuild is making; None where it was never prepared."""
+
+    @abstractmethod
+    async def generations(self, name: str) -> list[Checkpoint]:
+        """All of a projection's, oldest first."""
+
     async def checkpoint(self, name: str) -> Checkpoint | None:
-        """The live checkpoint of a projection, or None where it was never prepared."""
+        """The live one of a projection, or None where there is none."""
+        return next((found for found in await self.generations(name) if found.live), None)
 
     @abstractmethod
     async def load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
@@ -149,24 +267,109 @@ class ReadStore(ABC):
 
     @abstractmethod
     async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
-        """Changes rows and checkpoint in one commit. Raises Conflict when the checkpoint is no longer `before`."""
+        """Changes rows, letters and checkpoint in one commit.
+
+        Raises Conflict when the position, the epoch or the revision are no longer those of `before`. Raises Misuse for a row
+        that can't be stored. The number of parked keys is counted anew.
+        """
 
     @abstractmethod
     async def begin_rebuild(self, projected: Projected) -> Checkpoint:
-        """Empty tables of a new generation, beside the live ones; what an earlier rebuild left behind goes away."""
+        """Empty tables of a new generation, aside; what an earlier rebuild left behind goes away."""
 
     @abstractmethod
-    async def switch(self, projected: Projected, built: Checkpoint) -> None:
-        """Makes `built` the live generation and drops the one before, in one step. Raises Conflict when it was outrun."""
+    async def switch(self, projected: Projected, built: Checkpoint) -> Checkpoint:
+        """Makes `built`, made aside, the live and current generation, in one step. The one before is kept, retired.
+
+        Raises Conflict when it was outrun, or replaced by another rebuild.
+        """
 
     @abstractmethod
-    def snapshot(self, projections: Collection[Projected]) -> AbstractAsyncContextManager[Snapshot]:
-        """A consistent view for one query. Raises Building where a projection is not yet complete."""
+    async def go_live(self, projected: Projected, checkpoint: Checkpoint) -> Checkpoint:
+        """Makes a complete current generation live. The one that was live stays as it is; older ones are dropped."""
+
+    @abstractmethod
+    async def rollback(self, name: str) -> Checkpoint:
+        """Makes the newest generation before the live one live again, and retires that. Raises Misuse when none is kept."""
+
+    @abstractmethod
+    async def discard(self, projected: Projected, built: Checkpoint) -> None:
+        """Drops a generation that was made aside."""
+
+    @abstractmethod
+    async def compare(self, projected: Projected, mine: Checkpoint, other: Checkpoint, limit: int = 100) -> Comparison:
+        """The rows of two generations, read in one snapshot; at most `limit` examples, by model and key.
+
+        Raises Conflict when one is no longer at its checkpoint's position.
+        """
+
+    @abstractmethod
+    async def parked(self, projected: Projected, checkpoint: Checkpoint) -> Parked:
+        """What a fold of this generation must leave alone."""
+
+    @abstractmethod
+    async def letters(
+        self,
+        projected: Projected,
+        at: Checkpoint,
+        *,
+        place: Place | None = None,
+        failed: bool = False,
+        limit: int = 1_000,
+    ) -> list[Letter]:
+        """Dead letters by position, of one place or of all; `failed` leaves out those that only follow."""
+
+    @abstractmethod
+    async def skips(self, projected: Projected) -> list[Skip]:
+        """Who decided that a key does not get an event, oldest first."""
+
+    @abstractmethod
+    async def pause(self, name: str, words: str) -> None:
+        """Stops (who and why) or, with "", resumes what moves a projection. Raises Misuse for an unknown name."""
+
+    @abstractmethod
+    async def lease(self, projected: Projected, checkpoint: Checkpoint, owner: str, now: int, until: int) -> Checkpoint | None:
+        """Leases a generation to `owner` from `now` until `until` (microseconds); None while somebody else has it.
+
+        A lease is over at its time, and when it ends later than any lease from now could: then a clock was set back.
+        """
+
+    @abstractmethod
+    async def renew(self, owner: str, until: int) -> None:
+        """Prolongs all that `owner` still has."""
+
+    @abstractmethod
+    async def release(self, owner: str) -> None:
+        """Ends all leases of `owner`."""
+
+    @abstractmethod
+    async def audited(self, projected: Projected, checkpoint: Checkpoint, position: Position, digest: int) -> None:
+        """Keeps how far the auditor agrees with a generation."""
+
+    @abstractmethod
+    def snapshot(self, projections: Collection[Projected], *, by_name: bool = False) -> AbstractAsyncContextManager[Snapshot]:
+        """A consistent view for one query. Raises Building where a projection is not yet complete.
+
+        `by_name`: tables are read by their plain names, so that only the live generation will do.
+        """
 
 
-def refuse_unready(projected: Projected, checkpoint: Checkpoint) -> None:
-    """Raises Building while a projection has not come to where it has to be, Misuse when it is another's."""
-    if checkpoint.definition != projected.definition:
-        raise Misuse(f"{projected.name} was built by another version of this app", fix="restart this process with that version")
-    if checkpoint.position < checkpoint.building_to:
-        raise Building(projected.name, checkpoint.position, checkpoint.building_to)
+def readable(projected: Projected, candidates: Sequence[Checkpoint], *, by_name: bool) -> Checkpoint:
+    """The generation that a process reads: its own definition's, else the live one where rows have the same shape.
+
+    Raises Building while there is none, Misuse when the projection was never prepared.
+    """
+    if not candidates:
+        raise Misuse(f"projection {projected.name} was never prepared", fix="start the app, or run `deedlog db init`")
+    own = [c for c in candidates if c.definition == projected.definition and c.state == "current"]
+    live = [c for c in candidates if c.live and c.shape == projected.shape]
+    for checkpoint in (*([] if by_name else own[-1:]), *live):
+        if checkpoint.complete:
+            return checkpoint
+    waiting = next(iter((*own[-1:], *live)), Checkpoint())
+    raise Building(projected.name, waiting.position, waiting.building_to)
+
+
+def is_free(checkpoint: Checkpoint, owner: str, now: int, until: int) -> bool:
+    """Whether `owner` may lease a generation: see `ReadStore.lease`."""
+    return not checkpoint.owner or checkpoint.owner == owner or not now < checkpoint.leased_until <= until

@@ -23,7 +23,7 @@ class Lease:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self.memo: dict[str, Any] = {}
+        self.memo: dict[Any, Any] = {}
         self.commits = -1
         self._until = 0.0
 

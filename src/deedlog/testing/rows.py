@@ -26,7 +26,7 @@ class Rows:
         self._position = position
 
     def fold(self, *events: Any) -> "Rows":
-        """The rows after these events, as the runner folds one batch. Raises FoldFailed with the handler's error."""
+        """The rows after these events, as the runner folds one batch. Raises Spoilt with the handler's error."""
         stored = [self._wiring.as_stored(event) for event in events]
         tables = {cls: dict(table) for cls, table in self._tables.items()}
         for projection in self._wiring.projections:
@@ -38,11 +38,11 @@ class Rows:
         batch = [(_recorded(position, event), event) for position, event in places if type(event) in projection.handlers]
         if not batch:
             return
-        steps, _ = plan(projection, batch)
+        planned = plan(projection, batch)
         models = projection.projected.models
         loaded = {m.name: [Stored(copy.deepcopy(row), 0, _TIME) for row in tables.get(m.cls, {}).values()] for m in models}
         fold = BatchFold(projection, loaded)
-        fold.apply(steps)
+        fold.apply(planned.steps)
         changes = fold.changes()
         for model in models:
             table = tables.setdefault(model.cls, {})

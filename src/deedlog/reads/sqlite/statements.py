@@ -9,50 +9,125 @@ from deedlog.reads.model import Column, RowType
 from deedlog.reads.port import Condition, Find, Order
 from deedlog.reads.sqlite.columns import DECIMAL_COLLATION, TYPES, dumper
 
-SCHEMA = """
-create table if not exists deedlog_projections (
-  name text not null,
-  generation integer not null,
-  live integer not null,
-  position integer not null,
-  events integer not null,
-  building_to integer not null,
-  updated_at integer,
-  definition text not null,
-  tables text not null,
-  primary key (name, generation)
-) strict, without rowid
-"""
+SCHEMA = (
+    """
+    create table if not exists deedlog_projections (
+      name text not null,
+      generation integer not null,
+      definition text not null,
+      shape text not null,
+      live integer not null,
+      state text not null,
+      position integer not null,
+      events integer not null,
+      digest integer not null,
+      parked integer not null,
+      revision integer not null,
+      building_to integer not null,
+      updated_at integer,
+      epoch integer not null,
+      owner text not null,
+      leased_until integer not null,
+      paused text not null,
+      audited integer not null,
+      audited_digest integer not null,
+      tables text not null,
+      primary key (name, generation)
+    ) strict, without rowid
+    """,
+    """
+    create table if not exists deedlog_letters (
+      generation integer not null,
+      model text not null,
+      key text not null,
+      position integer not null,
+      stream text not null,
+      event text not null,
+      parked_at integer not null,
+      error text,
+      attempts integer not null,
+      primary key (generation, model, key, position)
+    ) strict, without rowid
+    """,
+    """
+    create table if not exists deedlog_skips (
+      projection text not null,
+      model text not null,
+      key text not null,
+      position integer not null,
+      by text not null,
+      why text not null,
+      at integer not null,
+      primary key (projection, model, key, position)
+    ) strict, without rowid
+    """,
+)
 
-CHECKPOINT = """
-select position, events, generation, building_to, updated_at, definition
-from deedlog_projections where name = ? and live = 1
-"""
-CHECKPOINT_AND_HEAD = """
-select position, events, generation, building_to, updated_at, definition,
-  (select seq from sqlite_sequence where name = 'deedlog_events')
-from deedlog_projections where name = ? and live = 1
+FIELDS = (
+    "position, events, digest, parked, revision, updated_at, generation, building_to, definition, shape, live, state, "
+    "epoch, owner, leased_until, paused, audited, audited_digest"
+)
+"""In the order of `Checkpoint`."""
+
+GENERATIONS = f"select {FIELDS} from deedlog_projections where name = ? order by generation"
+GENERATIONS_AND_HEAD = f"""
+select {FIELDS}, (select seq from sqlite_sequence where name = 'deedlog_events')
+from deedlog_projections where name = ? order by generation
 """
 HAS_LOG = "select 1 from sqlite_schema where name = 'deedlog_events'"
-LIVE = "select generation, definition, tables from deedlog_projections where name = ? and live = 1"
 NEWEST = "select coalesce(max(generation), 0) from deedlog_projections"
-HOLDERS = """
-select distinct name, generation, tables from deedlog_projections, json_each(tables) as held
-where held.value in (select value from json_each(?))
-"""
-DEAD = "select generation, tables from deedlog_projections where name = ? and live = 0"
+TABLES = "select tables from deedlog_projections where name = ? and generation = ?"
 ADD = """
-insert into deedlog_projections (name, generation, live, position, events, building_to, updated_at, definition, tables)
-values (?, ?, ?, 0, 0, ?, null, ?, ?)
+insert into deedlog_projections (
+  name, generation, definition, shape, live, state, position, events, digest, parked, revision, building_to, updated_at,
+  epoch, owner, leased_until, paused, audited, audited_digest, tables
+) values (?, ?, ?, ?, 0, ?, 0, 0, 0, 0, ?, ?, null, 0, '', 0, '', 0, 0, ?)
 """
 ADVANCE = """
-update deedlog_projections set position = ?, events = ?, building_to = ?, updated_at = ?
-where name = ? and generation = ? and position = ?
+update deedlog_projections set position = ?, events = ?, digest = ?, revision = ?, updated_at = ?
+where name = ? and generation = ? and position = ? and epoch = ? and revision = ?
 """
-POSITION = "select position from deedlog_projections where name = ? and live = 1"
-GENERATION = "select 1 from deedlog_projections where name = ? and generation = ?"
-RETIRE = "delete from deedlog_projections where name = ? and generation = ?"
-PROMOTE = "update deedlog_projections set live = 1 where name = ? and generation = ? and position = ?"
+COUNT_PARKED = """
+update deedlog_projections set parked = (
+  select count(*) from (select distinct model, key from deedlog_letters where generation = ?2)
+) where name = ?1 and generation = ?2
+"""
+HIDE = """
+update deedlog_projections set live = 0, building_to = iif(position >= building_to, 0, building_to)
+where live = 1 and exists (select 1 from json_each(tables) where value in (select value from json_each(?)))
+"""
+SHOW = "update deedlog_projections set live = 1 where name = ? and generation = ?"
+BUILT = "update deedlog_projections set building_to = 0 where name = ? and generation = ?"
+SET_STATE = "update deedlog_projections set state = ? where name = ? and generation = ?"
+RETIRE = "update deedlog_projections set state = 'retired', owner = '', leased_until = 0 where name = ? and generation = ?"
+REMOVE = "delete from deedlog_projections where name = ? and generation = ?"
+PAUSE = "update deedlog_projections set paused = ? where name = ?"
+PAUSE_ONE = "update deedlog_projections set paused = ? where name = ? and generation = ?"
+AUDITED = "update deedlog_projections set audited = ?, audited_digest = ? where name = ? and generation = ?"
+
+LEASE = """
+update deedlog_projections set epoch = epoch + (owner <> ?1), owner = ?1, leased_until = ?3
+where name = ?4 and generation = ?5
+  and (owner = '' or owner = ?1 or leased_until <= ?2 or leased_until > ?3)
+"""
+RENEW = "update deedlog_projections set leased_until = ? where owner = ?"
+RELEASE = "update deedlog_projections set owner = '', leased_until = 0 where owner = ?"
+
+ADD_LETTERS = (
+    "insert or ignore into deedlog_letters (generation, model, key, position, stream, event, parked_at, error, attempts)"
+)
+RELEASE_LETTERS = "delete from deedlog_letters where generation = ? and model = ? and key = ?"
+DROP_LETTERS = "delete from deedlog_letters where generation = ?"
+PARKED = "select distinct model, key from deedlog_letters where generation = ?"
+IS_PARKED = "select 1 from deedlog_letters where generation = ? and stream = ? and position <= ? limit 1"
+LETTERS = """
+select model, key, position, stream, event, parked_at, error, attempts from deedlog_letters
+where generation = ?1 and (?2 is null or (model = ?2 and key = ?3)) and (?4 = 0 or error is not null)
+order by position, model, key limit ?5
+"""
+ADD_SKIPS = "insert or ignore into deedlog_skips (projection, model, key, position, by, why, at)"
+SKIPS = "select model, key, position, by, why, at from deedlog_skips where projection = ? order by at, position"
+SKIPS_CHANGED = "update deedlog_projections set revision = revision + 1 where name = ? and generation <> ?"
 
 
 def quoted(name: str) -> str:
@@ -163,6 +238,28 @@ def count(model: RowType, generation: int, where: tuple[Condition, ...]) -> tupl
     parameters: list[Any] = []
     tests = " and ".join(_condition(model, condition, parameters) for condition in where) or "true"
     return f"select count(*) from {quoted(table_of(model.table, generation))} where {tests}", parameters
+
+
+def same(model: RowType, mine: int, other: int) -> str:
+    """How many rows of two generations are alike."""
+    one, two = (quoted(table_of(model.table, g)) for g in (mine, other))
+    return f"select count(*) from {one} as a join {two} as b on {_alike(model)}"
+
+
+def differing(model: RowType, mine: int, other: int) -> str:
+    """Keys of rows that two generations don't agree on, in order, at most so many; and how many there are."""
+    one, two, key = (quoted(name) for name in (table_of(model.table, mine), table_of(model.table, other), model.key))
+    missing = "select a.{0} as key from {1} as a where not exists (select 1 from {2} as b where {3})"
+    left = missing.format(key, one, two, _alike(model))
+    right = missing.format(key, two, one, _alike(model))
+    return f"with apart as ({left} union {right}) select key, (select count(*) from apart) from apart order by key limit ?"
+
+
+def _alike(model: RowType) -> str:
+    key = quoted(model.key)
+    return " and ".join(
+        [f"a.{key} = b.{key}", *(f"a.{quoted(name)} is b.{quoted(name)}" for name in model.columns if name != model.key)]
+    )
 
 
 @lru_cache(maxsize=1024)

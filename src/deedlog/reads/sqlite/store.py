@@ -1,28 +1,32 @@
 """Read models on one SQLite file: a batch's rows and its checkpoint in one commit, queries in one read transaction."""
 
 import asyncio
-import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, TypeVar
 
 from deedlog.errors import Conflict, Misuse
 from deedlog.reads.model import Key, RowType
 from deedlog.reads.port import (
+    MOVED,
     Changes,
     Checkpoint,
-    Condition,
-    Find,
+    Comparison,
+    Difference,
+    Letter,
+    Parked,
+    Place,
     Projected,
     ReadStore,
-    Snapshot,
+    Skip,
     Stored,
     Wanted,
-    refuse_unready,
+    is_free,
 )
+from deedlog.reads.sqlite import builds, letters
 from deedlog.reads.sqlite import statements as sql
 from deedlog.reads.sqlite.columns import RowCodec, dumper, register
+from deedlog.reads.sqlite.snapshot import SqliteSnapshot
 from deedlog.sqlite.bulk import insert_many
 from deedlog.sqlite.database import Database
 from deedlog.sqlite.errors import translate, translated
@@ -31,7 +35,6 @@ from deedlog.sqlite.thread import WorkerThread
 from deedlog.types import Position
 
 T = TypeVar("T")
-INTERRUPT_SECONDS = 0.02
 
 
 class SqliteReadStore(ReadStore):
@@ -55,7 +58,7 @@ class SqliteReadStore(ReadStore):
         self._checkpoints = self._database.reader()  # of its own: queries that take long hold up no projection
         self._opened = True
         if not self._database.read_only:
-            await self._write("schema", lambda connection: connection.execute(sql.SCHEMA))
+            await self._write("schema", lambda connection: builds.run(connection, sql.SCHEMA))
         with translated(self._database.path):
             self.has_log = self._writer.connection.execute(sql.HAS_LOG).fetchone() is not None
 
@@ -79,6 +82,22 @@ class SqliteReadStore(ReadStore):
 
         return await self._thread.submit(run)
 
+    async def _look(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs `read` in a read transaction, on a thread of the pool: long ones hold up no projection."""
+        lease = await self._pool.take()
+
+        def run() -> T:
+            with translated(self._database.path):
+                return read(lease.connection)
+
+        reading = asyncio.ensure_future(asyncio.to_thread(run))
+        try:
+            return await asyncio.shield(reading)
+        finally:
+            if not reading.done():
+                await asyncio.wait([reading])
+            self._pool.give(lease)
+
     def codec(self, model: RowType) -> RowCodec:
         found = self._codecs.get(model.name)
         if found is None:
@@ -86,51 +105,14 @@ class SqliteReadStore(ReadStore):
         return found
 
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
-        return await self._write("prepare", lambda connection: self._prepare(connection, projected, head))
+        return await self._write("prepare", lambda connection: builds.prepare(connection, projected, head))
 
-    def _prepare(self, connection: sqlite3.Connection, projected: Projected, head: Position) -> Checkpoint:
-        live = connection.execute(sql.LIVE, (projected.name,)).fetchone()
-        if live is None or live[1] != projected.definition:
-            tables = json.dumps([model.table for model in projected.models])
-            before = connection.execute(sql.HOLDERS, (tables,)).fetchall()
-            generation = self._create(connection, projected, live=True, building_to=head)
-            for name, old, held in before:
-                self._drop(connection, name, old, held, views=True)
-            self._show(connection, projected, generation)
-        return self._checkpoint(connection, projected.name)
+    async def current(self, projected: Projected) -> Checkpoint | None:
+        return builds.own(await self.generations(projected.name), projected.definition)
 
-    def _create(self, connection: sqlite3.Connection, projected: Projected, *, live: bool, building_to: int) -> int:
-        (newest,) = connection.execute(sql.NEWEST).fetchone()
-        generation = int(newest) + 1
-        _run(connection, (s for model in projected.models for s in sql.create(model, generation)))
-        tables = json.dumps([model.table for model in projected.models])
-        row = (projected.name, generation, int(live), building_to, projected.definition, tables)
-        connection.execute(sql.ADD, row)
-        return generation
-
-    @staticmethod
-    def _drop(connection: sqlite3.Connection, name: str, generation: int, tables: str, *, views: bool = False) -> None:
-        for table in json.loads(tables):
-            if views:
-                connection.execute(sql.drop_view(table))
-            _run(connection, sql.drop(table, generation))
-        connection.execute(sql.RETIRE, (name, generation))
-
-    @staticmethod
-    def _show(connection: sqlite3.Connection, projected: Projected, generation: int) -> None:
-        _run(connection, (s for model in projected.models for s in sql.view(model.table, generation)))
-
-    @staticmethod
-    def _checkpoint(connection: sqlite3.Connection, name: str) -> Checkpoint:
-        row = connection.execute(sql.CHECKPOINT, (name,)).fetchone()
-        if row is None:
-            raise Misuse(f"projection {name} was never prepared", fix="start the app, or run `deedlog db init`")
-        return Checkpoint(*row)
-
-    async def checkpoint(self, name: str) -> Checkpoint | None:
+    async def generations(self, name: str) -> list[Checkpoint]:
         with translated(self._database.path):  # no transaction is open here: never older than the question
-            row = self._checkpoints.execute(sql.CHECKPOINT, (name,)).fetchone()
-        return Checkpoint(*row) if row else None
+            return builds.generations(self._checkpoints, name)
 
     async def load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
         def load() -> dict[str, list[Stored]]:
@@ -156,7 +138,7 @@ class SqliteReadStore(ReadStore):
 
     def _refuse_gone(self, name: str, generation: int, error: sqlite3.Error) -> None:
         """Its tables are not there because another rebuild or another version of the app has dropped them: say so."""
-        if self._writer.connection.execute(sql.GENERATION, (name, generation)).fetchone() is None:
+        if not any(c.generation == generation for c in builds.generations(self._writer.connection, name)):
             raise Conflict(f"generation {generation} of {name} is gone", fix="read its checkpoint again") from error
 
     def _rows(self, model: RowType, generation: int, column: str, values: list[Any]) -> Iterator[tuple[Key, Stored]]:
@@ -176,15 +158,17 @@ class SqliteReadStore(ReadStore):
         before: Checkpoint,
         after: Checkpoint,
     ) -> None:
-        reached = (after.position, after.events, after.building_to, after.updated_at)
-        moved = connection.execute(sql.ADVANCE, (*reached, projected.name, before.generation, before.position))
-        if moved.rowcount != 1:
+        moving = [getattr(after, name) for name in MOVED]
+        fence = (before.generation, before.position, before.epoch, before.revision)
+        if connection.execute(sql.ADVANCE, (*moving, projected.name, *fence)).rowcount != 1:
             raise Conflict(f"{projected.name} was moved by another worker", fix="read its checkpoint again")
         for model in projected.models:
             try:
                 self._change(connection, model, before.generation, changes)
             except (AttributeError, TypeError, ValueError, OverflowError) as error:
                 raise Misuse(f"a row of {model.name} can't be stored: {error}", fix="give each field its type") from error
+        if changes.letters or changes.released or changes.skips:
+            letters.park(connection, projected, before.generation, changes)
 
     def _change(self, connection: sqlite3.Connection, model: RowType, generation: int, changes: Changes) -> None:
         codec = self.codec(model)
@@ -196,189 +180,90 @@ class SqliteReadStore(ReadStore):
             connection.executemany(sql.delete(model, generation), [(codec.dump_key(key),) for key in deletes])
 
     async def begin_rebuild(self, projected: Projected) -> Checkpoint:
-        def begin(connection: sqlite3.Connection) -> Checkpoint:
-            dead = connection.execute(sql.DEAD, (projected.name,)).fetchall()
-            generation = self._create(connection, projected, live=False, building_to=0)
-            for old, tables in dead:  # after the new one has its number: a number is never given twice
-                self._drop(connection, projected.name, old, tables)
-            return Checkpoint(generation=generation, definition=projected.definition)
+        return await self._write("rebuild", lambda connection: builds.begin_rebuild(connection, projected))
 
-        return await self._write("rebuild", begin)
+    async def switch(self, projected: Projected, built: Checkpoint) -> Checkpoint:
+        return await self._write("switch", lambda connection: builds.switch(connection, projected, built))
 
-    async def switch(self, projected: Projected, built: Checkpoint) -> None:
-        def switch(connection: sqlite3.Connection) -> None:
-            live = connection.execute(sql.LIVE, (projected.name,)).fetchone()
-            if live is None or live[1] != projected.definition:
-                raise Misuse(f"{projected.name} belongs to another version of this app by now", fix="restart with it")
-            (position,) = connection.execute(sql.POSITION, (projected.name,)).fetchone()
-            if position > built.position:
-                raise Conflict(f"{projected.name}: the live build is ahead of the new one", fix="fold the rest, then switch")
-            self._show(connection, projected, built.generation)
-            self._drop(connection, projected.name, live[0], live[2])
-            if connection.execute(sql.PROMOTE, (projected.name, built.generation, built.position)).rowcount != 1:
-                raise Conflict(f"{projected.name}: another rebuild replaced this one", fix="start it again")
+    async def go_live(self, projected: Projected, checkpoint: Checkpoint) -> Checkpoint:
+        return await self._write("switch", lambda connection: builds.go_live(connection, projected, checkpoint))
 
-        await self._write("switch", switch)
+    async def rollback(self, name: str) -> Checkpoint:
+        return await self._write("switch", lambda connection: builds.rollback(connection, name))
 
-    def snapshot(self, projections: Collection[Projected]) -> "_SqliteSnapshot":
-        return _SqliteSnapshot(self, self._pool, self._database.path, projections, has_log=self.has_log)
+    async def discard(self, projected: Projected, built: Checkpoint) -> None:
+        await self._write("rebuild", lambda connection: builds.drop(connection, projected.name, built.generation))
 
+    async def compare(self, projected: Projected, mine: Checkpoint, other: Checkpoint, limit: int = 100) -> Comparison:
+        return await self._look(lambda connection: self._compare(connection, projected, mine, other, limit))
 
-class _Over:
-    """Stands in for the connection of a snapshot that has ended."""
-
-    def execute(self, *words: Any) -> Any:
-        raise Misuse(
-            "a Reader was used after its query was answered", fix="read inside the query handler, and return what you read"
-        )
-
-
-class _SqliteSnapshot(Snapshot):
-    """A read transaction. Reads by key run on the event loop (microseconds), all others on a thread."""
-
-    def __init__(
-        self, store: SqliteReadStore, pool: ReaderPool, path: str, projections: Collection[Projected], *, has_log: bool
-    ) -> None:
-        self._statement = sql.CHECKPOINT_AND_HEAD if has_log else sql.CHECKPOINT
-        self._store = store
-        self._pool = pool
-        self._path = path
-        self._projections = projections
-        self.checkpoints: dict[str, Checkpoint] = {}
-        self._generations: dict[str, int] = {}
-        self._reading: list[asyncio.Future[Any]] = []
-
-    async def __aenter__(self) -> "_SqliteSnapshot":
-        try:
-            self._lease = self._pool.take_now() or await self._pool.take()
-        except sqlite3.Error as error:
-            raise translate(error, self._path) from error
-        self._connection = self._lease.connection
-        try:
-            for projected in self._projections:
-                self._see(projected)
-        except BaseException:
-            self._pool.give(self._lease)
-            raise
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            await self._end_reads()
-        finally:
-            self._connection = cast(sqlite3.Connection, _Over())
-            self._pool.give(self._lease)
-
-    async def _end_reads(self) -> None:
-        """Returns when no thread uses the connection any more, also when cancelled meanwhile."""
-        cancelled: asyncio.CancelledError | None = None
-        while running := [reading for reading in self._reading if not reading.done()]:
-            self._connection.interrupt()  # again and again: it does nothing for a statement that is only about to start
-            try:
-                await asyncio.wait(running, timeout=INTERRUPT_SECONDS)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        for reading in self._reading:
-            reading.exception()  # looked at: whoever waited for it has it, or is gone
-        self._reading.clear()
-        if cancelled is not None:
-            raise cancelled
-
-    def _see(self, projected: Projected) -> None:
-        memo = self._lease.memo
-        seen = memo.get(projected.name)
-        if seen is None:
-            seen = memo[projected.name] = self._read_checkpoint(projected.name)
-        checkpoint, self.head = seen
-        self.checkpoints[projected.name] = checkpoint
-        if checkpoint.building_to or checkpoint.definition != projected.definition:
-            refuse_unready(projected, checkpoint)
+    def _compare(
+        self, connection: sqlite3.Connection, projected: Projected, mine: Checkpoint, other: Checkpoint, limit: int
+    ) -> Comparison:
+        at = {c.generation: c.position for c in builds.generations(connection, projected.name)}
+        if any(at.get(c.generation) != c.position for c in (mine, other)):
+            raise Conflict(f"{projected.name} has moved", fix="compare again")
+        same, different = 0, 0
+        examples: list[Difference] = []
         for model in projected.models:
-            self._generations[model.name] = checkpoint.generation
+            pair = (model, mine.generation, other.generation)
+            same += int(connection.execute(sql.same(*pair)).fetchone()[0])
+            rows = connection.execute(sql.differing(*pair), (max(1, limit - len(examples)),)).fetchall()
+            different += int(rows[0][1]) if rows else 0
+            examples += [self._difference(connection, *pair, key) for key, _ in rows][: limit - len(examples)]
+        return Comparison(same, different, examples)
 
-    def _read_checkpoint(self, name: str) -> tuple[Checkpoint, Position | None]:
-        try:
-            row = self._connection.execute(self._statement, (name,)).fetchone()
-        except sqlite3.Error as error:
-            raise translate(error, self._path) from error
-        if row is None:
-            raise Misuse(f"projection {name} was never prepared", fix="start the app first")
-        return Checkpoint(*row[:6]), (row[6] or 0) if len(row) > 6 else None
+    def _difference(self, connection: sqlite3.Connection, model: RowType, mine: int, other: int, key: Any) -> Difference:
+        codec = self.codec(model)
+        found = [connection.execute(sql.select_by_key(model, g), (key,)).fetchone() for g in (mine, other)]
+        left, right = (None if values is None else codec.load(values) for values in found)
+        return Difference(model.name, model.key_of(left if left is not None else right), left, right)
 
-    async def get(self, model: RowType, key: Key) -> Any | None:
-        codec = self._store.codec(model)
-        statement = sql.select_by_key(model, self._generations[model.name])
-        parameters = (codec.dump_key(key),)
-        if self._reading:  # the connection is busy: wait for it on a thread, not on the event loop
-            values = await self._on_thread(lambda: self._rows(statement, parameters).fetchone())
-        else:
-            try:
-                values = self._connection.execute(statement, parameters).fetchone()
-            except sqlite3.Error as error:
-                raise translate(error, self._path) from error
-        return None if values is None else codec.load(values)
+    async def parked(self, projected: Projected, checkpoint: Checkpoint) -> Parked:
+        return await self._look(lambda connection: letters.parked(connection, projected, checkpoint.generation))
 
-    async def get_many(self, model: RowType, keys: Collection[Key]) -> dict[Key, Any]:
-        codec, generation = self._store.codec(model), self._generations[model.name]
-        dumped = [codec.dump_key(key) for key in keys]
+    async def letters(
+        self,
+        projected: Projected,
+        at: Checkpoint,
+        *,
+        place: Place | None = None,
+        failed: bool = False,
+        limit: int = 1_000,
+    ) -> list[Letter]:
+        generation = at.generation
+        return await self._look(lambda c: letters.letters(c, projected, generation, place, failed=failed, limit=limit))
 
-        def read() -> dict[Key, Any]:
-            rows = [codec.load(values) for values in self._rows(*sql.select_in(model, generation, model.key, dumped))]
-            return {model.key_of(row): row for row in rows}
+    async def skips(self, projected: Projected) -> list[Skip]:
+        return await self._look(lambda connection: letters.skips(connection, projected))
 
-        if self._reading:
-            return await self._on_thread(read)
-        with translated(self._path):
-            return read()
+    async def pause(self, name: str, words: str) -> None:
+        if not await self._write("lease", lambda connection: connection.execute(sql.PAUSE, (words, name)).rowcount):
+            raise Misuse(f"there is no projection '{name}' in this store", fix="`deedlog projections list` names them")
 
-    async def find(self, model: RowType, find: Find) -> list[Any]:
-        statement, parameters = sql.find(model, self._generations[model.name], find)
-        load = self._store.codec(model).load
-        return await self._on_thread(lambda: [load(values) for values in self._rows(statement, parameters)])
+    async def lease(self, projected: Projected, checkpoint: Checkpoint, owner: str, now: int, until: int) -> Checkpoint | None:
+        if not is_free(checkpoint, owner, now, until):
+            return None  # seen without a write: who only stands by disturbs nobody
 
-    async def count(self, model: RowType, where: tuple[Condition, ...]) -> int:
-        statement, parameters = sql.count(model, self._generations[model.name], where)
-        return await self._on_thread(lambda: int(next(self._rows(statement, parameters))[0]))
+        def take(connection: sqlite3.Connection) -> Checkpoint | None:
+            connection.execute(sql.LEASE, (owner, now, until, projected.name, checkpoint.generation))
+            found = [c for c in builds.generations(connection, projected.name) if c.generation == checkpoint.generation]
+            return next((c for c in found if c.owner == owner), None)
 
-    async def search(self, model: RowType, words: Sequence[str], limit: int) -> list[Any]:
-        statement = sql.search(model, self._generations[model.name])
-        match = " ".join(f'"{word}"*' for word in words)
-        load = self._store.codec(model).load
-        return await self._on_thread(lambda: [load(values) for values in self._rows(statement, (match, limit))])
+        return await self._write("lease", take)
 
-    async def sql(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any]) -> list[dict[str, Any]]:
-        def run() -> list[dict[str, Any]]:
-            try:
-                cursor = self._rows(statement, parameters)
-                names = [column[0] for column in cursor.description or ()]
-                return [dict(zip(names, values, strict=True)) for values in cursor]
-            except (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.Warning) as error:
-                if getattr(error, "sqlite_errorname", "") in ("SQLITE_BUSY", "SQLITE_INTERRUPT"):
-                    raise
-                raise Misuse(f"SQL: {error}", fix="one SELECT; read models are views of their snake-case names") from error
+    async def renew(self, owner: str, until: int) -> None:
+        await self._write("lease", lambda connection: connection.execute(sql.RENEW, (until, owner)))
 
-        return await self._on_thread(run)
+    async def release(self, owner: str) -> None:
+        await self._write("lease", lambda connection: connection.execute(sql.RELEASE, (owner,)))
 
-    def _rows(self, statement: str, parameters: Any) -> sqlite3.Cursor:
-        return self._connection.execute(statement, parameters)
+    async def audited(self, projected: Projected, checkpoint: Checkpoint, position: Position, digest: int) -> None:
+        where = (projected.name, checkpoint.generation)
+        await self._write("lease", lambda connection: connection.execute(sql.AUDITED, (position, digest, *where)))
 
-    async def _on_thread(self, read: Callable[[], T]) -> T:
-        """Not abandoned when the caller is cancelled: the connection goes back to the pool only when the read is over."""
-
-        def run() -> T:
-            with translated(self._path):
-                return read()
-
-        reading = asyncio.ensure_future(asyncio.to_thread(run))
-        self._reading.append(reading)
-        try:
-            return await asyncio.shield(reading)
-        except asyncio.CancelledError:
-            await self._end_reads()
-            raise
-        finally:
-            if reading in self._reading and reading.done():
-                self._reading.remove(reading)
+    def snapshot(self, projections: Collection[Projected], *, by_name: bool = False) -> SqliteSnapshot:
+        return SqliteSnapshot(self.codec, self._pool, self._database.path, projections, by_name=by_name, has_log=self.has_log)
 
 
 def _dumped(model: RowType, column: str, values: Iterable[Any]) -> list[Any]:
@@ -388,8 +273,3 @@ def _dumped(model: RowType, column: str, values: Iterable[Any]) -> list[Any]:
         return [value if dump is None or value is None else dump(value) for value in values]
     except (AttributeError, TypeError, ValueError) as error:
         raise Misuse(f"{model.name}.{column} can't have such a value: {error}", fix="find by a field of its type") from error
-
-
-def _run(connection: sqlite3.Connection, statements: Iterable[str]) -> None:
-    for statement in statements:
-        connection.execute(statement)

@@ -1,30 +1,22 @@
 """The contract of a checkpoint: each event changes each row once, whatever crashes (P5); a rebuild equals the live rows (P6)."""
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
-from deedlog.errors import Misuse
-from deedlog.projections.fold import FoldFailed
-from deedlog.projections.projection import Projection
-from deedlog.projections.runner import Runner, rebuild
-from deedlog.reads.port import Find, Order, ReadStore, Stored, Wanted
-from deedlog.store.port import EventStore, StreamWrite
+from deedlog.projections.rebuild import rebuild
+from deedlog.projections.runner import Runner
+from deedlog.store.port import StreamWrite
+from deedlog.testing.contracts.dead_letters import DeadLetterTests
 from deedlog.testing.contracts.faults import MOMENTS, Crash, CrashingReads, Moment, SmallPages
 from deedlog.testing.contracts.ledger import (
-    TOO_MUCH,
     Closed,
     Deposited,
     Moved,
     Opened,
     OwnerNamed,
-    broken,
     codec,
     definition,
     expected,
@@ -33,42 +25,17 @@ from deedlog.testing.contracts.ledger import (
     together,
     totals,
 )
+from deedlog.testing.contracts.ledger_stores import catch_up, checkpoint_of, only, rows_in, stored_in
 from deedlog.types import Any as AnyVersion
 
-Stores = tuple[EventStore, ReadStore]
 HISTORY = history(150, seed=11)
 
 
-class CheckpointContract(ABC):
+class CheckpointContract(DeadLetterTests):
     """Subclass it, say what the stores are capable of, and make them: `capabilities` and `make_stores`.
 
     Does not kill the process: crashes are raised where it could have died (see tests/faults for the real thing).
     """
-
-    capabilities: ClassVar[frozenset[str]] = frozenset()
-    """`typed` and `shared`, as in the read store's contract."""
-
-    @abstractmethod
-    async def make_stores(self, folder: Path) -> Stores:
-        """A log and a read store that are not open yet; the second may be on another medium than the first."""
-
-    @asynccontextmanager
-    async def opened(self, folder: Path, events: Sequence[Any] = ()) -> AsyncIterator[Stores]:
-        """Stores with these events in the log and the ledger prepared."""
-        store, reads = await self.make_stores(folder)
-        await store.open()
-        try:
-            await reads.open()
-            try:
-                if events:
-                    await record(store, *events)
-                for projection in definition.projections:
-                    await reads.prepare(projection.projected, 0)
-                yield store, reads
-            finally:
-                await reads.close()
-        finally:
-            await store.close()
 
     @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 5_000])
     async def test_any_batch_size_gives_the_same_rows(self, tmp_path: Path, size: int) -> None:
@@ -155,38 +122,6 @@ class CheckpointContract(ABC):
                 await asyncio.gather(*running, return_exceptions=True)
             assert await rows_in(reads) == expected(HISTORY)
 
-    @pytest.mark.parametrize("size", [1, 4, 5_000])
-    async def test_a_poison_event_stops_the_projection_before_it(self, tmp_path: Path, size: int) -> None:
-        events = [Opened("a1", "ann"), Deposited("a1", 1), Opened("x", None), Deposited("x", 2), Deposited("a1", 3)]
-        async with self.opened(tmp_path, events) as (store, reads):
-            with breaking("x"):
-                runner = Runner(together, SmallPages(store, size), reads, codec)
-                with pytest.raises(FoldFailed) as caught:
-                    await runner.catch_up()
-                assert caught.value.recorded.position == 4
-                assert isinstance(caught.value.__cause__, ZeroDivisionError)
-                assert await checkpoint_of(reads, together) == 3
-                assert await rows_in(reads, together) == only(together, expected(events[:3]))
-                with pytest.raises(FoldFailed):
-                    await Runner(together, store, reads, codec).catch_up()
-                await Runner(totals, SmallPages(store, size), reads, codec).catch_up()
-                assert await rows_in(reads, totals) == only(totals, expected(events)), "other projections go on"
-            await runner.catch_up()
-            assert await rows_in(reads) == expected(events), "mended, it goes on where it stood"
-
-    async def test_an_event_that_cannot_be_read_stops_the_projection_before_it(self, tmp_path: Path) -> None:
-        events = [Opened("a1", "ann"), Deposited("a1", 1)]
-        async with self.opened(tmp_path, events) as (store, reads):
-            good = codec.new_event(Deposited("a1", 2), "{}")
-            for data in ('{"account":"a1"}', "no JSON"):
-                bad = msgspec.structs.replace(good, data=data)
-                await store.append((StreamWrite("ledger-a1", (good, bad, good), AnyVersion()),))
-            with pytest.raises(FoldFailed) as caught:
-                await Runner(together, store, reads, codec).catch_up()
-            assert caught.value.recorded.position == 4
-            assert await checkpoint_of(reads, together) == 3
-            assert await rows_in(reads, together) == only(together, expected([*events, Deposited("a1", 2)]))
-
     async def test_events_that_a_projection_does_not_know_are_passed_over(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path, HISTORY) as (store, reads):
             strange = msgspec.structs.replace(codec.new_event(Closed("a1"), "{}"), name="Strange", data="[]")
@@ -194,22 +129,6 @@ class CheckpointContract(ABC):
             await catch_up(store, reads)
             assert await checkpoint_of(reads, together) == 151
             assert await rows_in(reads) == expected(HISTORY)
-
-    @pytest.mark.parametrize("size", [1, 3, 5_000])
-    async def test_a_row_that_the_store_refuses_stops_the_projection_before_its_event(self, tmp_path: Path, size: int) -> None:
-        good = [Opened("a1", "ann"), Deposited("a1", 1), Opened("a2", "bob"), OwnerNamed("bob", "Bob")]
-        events = [*good, Deposited("a1", TOO_MUCH), Deposited("a2", 5), Opened("x", None), Deposited("x", 1)]
-        async with self.opened(tmp_path, events) as (store, reads):
-            if "typed" not in self.capabilities:  # it keeps any number
-                await catch_up(SmallPages(store, size), reads)
-                assert await rows_in(reads) == expected(events)
-                return
-            with breaking("x"):  # a second fault behind the first hides nothing
-                with pytest.raises(FoldFailed) as caught:
-                    await Runner(together, SmallPages(store, size), reads, codec).catch_up()
-                assert caught.value.recorded.position == 5
-                assert await checkpoint_of(reads, together) == 4
-                assert await rows_in(reads, together) == only(together, expected(good))
 
     async def test_many_runners_on_one_projection_apply_each_event_once(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path) as (store, reads):
@@ -250,54 +169,10 @@ class CheckpointContract(ABC):
                 await asyncio.gather(running, return_exceptions=True)
             assert await rows_in(reads, totals) == only(totals, expected([Deposited("a1", 1)] * 5))
 
-    async def test_a_runner_of_another_version_leaves_the_rows_alone(self, tmp_path: Path) -> None:
+    async def test_two_versions_of_a_projection_move_tables_of_their_own(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path, HISTORY) as (store, reads):
-            await reads.prepare(msgspec.structs.replace(totals.projected, definition="newer"), 150)
-            with pytest.raises(Misuse, match="another version"):
-                await Runner(totals, store, reads, codec).catch_up()
-            assert await checkpoint_of(reads, totals) == 0
-
-
-@contextmanager
-def breaking(account: str) -> Iterator[None]:
-    broken.add(account)
-    try:
-        yield
-    finally:
-        broken.discard(account)
-
-
-async def catch_up(store: EventStore, reads: ReadStore) -> None:
-    for projection in definition.projections:
-        await Runner(projection, store, reads, codec).catch_up()
-
-
-async def checkpoint_of(reads: ReadStore, projection: Projection) -> int:
-    checkpoint = await reads.checkpoint(projection.name)
-    assert checkpoint is not None
-    return checkpoint.position
-
-
-async def rows_in(reads: ReadStore, *projections: Projection) -> dict[str, list[Any]]:
-    """All live rows, by read model, in the order of their keys."""
-    found: dict[str, list[Any]] = {}
-    for projection in projections or definition.projections:
-        async with reads.snapshot([projection.projected]) as snapshot:
-            for model in projection.projected.models:
-                found[model.name] = await snapshot.find(model, Find(order=(Order(model.key),), limit=10_000))
-    return found
-
-
-async def stored_in(reads: ReadStore, projection: Projection) -> dict[tuple[str, Any], Stored]:
-    """All live rows with their positions, by read model and key."""
-    rows = await rows_in(reads, projection)
-    checkpoint = await reads.checkpoint(projection.name)
-    assert checkpoint is not None
-    models = {model.name: model for model in projection.projected.models}
-    wanted = Wanted({name: [models[name].key_of(row) for row in found] for name, found in rows.items()}, {})
-    loaded = await reads.load(projection.projected, checkpoint, wanted)
-    return {(name, models[name].key_of(one.row)): one for name, found in loaded.items() for one in found}
-
-
-def only(projection: Projection, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    return {model.name: rows[model.name] for model in projection.projected.models}
+            newer = msgspec.structs.replace(totals.projected, definition="newer")
+            other = await reads.prepare(newer, 150)
+            await Runner(totals, store, reads, codec).catch_up()
+            assert await rows_in(reads, totals) == only(totals, expected(HISTORY))
+            assert await reads.current(newer) == other

@@ -4,8 +4,23 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from deedlog.messages.envelope import RecordedEvent
-from deedlog.reads.port import Changes, Checkpoint, Projected, ReadStore, Snapshot, Stored, Wanted
+from deedlog.reads.port import (
+    Changes,
+    Checkpoint,
+    Comparison,
+    Letter,
+    Parked,
+    Place,
+    Projected,
+    ReadStore,
+    Skip,
+    Snapshot,
+    Stored,
+    Wanted,
+)
 from deedlog.store.port import (
     ANY,
     PAGE,
@@ -108,6 +123,25 @@ class SmallPages(EventStore):
         await self._inner.wait(after, timeout)
 
 
+class Unreadable(SmallPages):
+    """One event of the log has data that no class fits."""
+
+    def __init__(self, inner: EventStore, position: Position) -> None:
+        super().__init__(inner, PAGE)
+        self._position = position
+
+    async def read_all(
+        self,
+        after: Position = 0,
+        limit: int = PAGE,
+        *,
+        categories: Collection[str] = (),
+        names: Collection[str] = (),
+    ) -> Sequence[RecordedEvent]:
+        page = await super().read_all(after, limit, categories=categories, names=names)
+        return [msgspec.structs.replace(e, data="no JSON") if e.position == self._position else e for e in page]
+
+
 class CrashingReads(ReadStore):
     """Crashes once, at the `number`-th write. Between rows and checkpoint is what a store without transactions can do."""
 
@@ -125,8 +159,11 @@ class CrashingReads(ReadStore):
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
         return await self._inner.prepare(projected, head)
 
-    async def checkpoint(self, name: str) -> Checkpoint | None:
-        return await self._inner.checkpoint(name)
+    async def current(self, projected: Projected) -> Checkpoint | None:
+        return await self._inner.current(projected)
+
+    async def generations(self, name: str) -> list[Checkpoint]:
+        return await self._inner.generations(name)
 
     async def load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
         return await self._inner.load(projected, checkpoint, wanted)
@@ -144,8 +181,46 @@ class CrashingReads(ReadStore):
     async def begin_rebuild(self, projected: Projected) -> Checkpoint:
         return await self._inner.begin_rebuild(projected)
 
-    async def switch(self, projected: Projected, built: Checkpoint) -> None:
-        await self._inner.switch(projected, built)
+    async def switch(self, projected: Projected, built: Checkpoint) -> Checkpoint:
+        return await self._inner.switch(projected, built)
 
-    def snapshot(self, projections: Collection[Projected]) -> AbstractAsyncContextManager[Snapshot]:
-        return self._inner.snapshot(projections)
+    async def go_live(self, projected: Projected, checkpoint: Checkpoint) -> Checkpoint:
+        return await self._inner.go_live(projected, checkpoint)
+
+    async def rollback(self, name: str) -> Checkpoint:
+        return await self._inner.rollback(name)
+
+    async def discard(self, projected: Projected, built: Checkpoint) -> None:
+        await self._inner.discard(projected, built)
+
+    async def compare(self, projected: Projected, mine: Checkpoint, other: Checkpoint, limit: int = 100) -> Comparison:
+        return await self._inner.compare(projected, mine, other, limit)
+
+    async def parked(self, projected: Projected, checkpoint: Checkpoint) -> Parked:
+        return await self._inner.parked(projected, checkpoint)
+
+    async def letters(
+        self, projected: Projected, at: Checkpoint, *, place: Place | None = None, failed: bool = False, limit: int = 1_000
+    ) -> list[Letter]:
+        return await self._inner.letters(projected, at, place=place, failed=failed, limit=limit)
+
+    async def skips(self, projected: Projected) -> list[Skip]:
+        return await self._inner.skips(projected)
+
+    async def pause(self, name: str, words: str) -> None:
+        await self._inner.pause(name, words)
+
+    async def lease(self, projected: Projected, checkpoint: Checkpoint, owner: str, now: int, until: int) -> Checkpoint | None:
+        return await self._inner.lease(projected, checkpoint, owner, now, until)
+
+    async def renew(self, owner: str, until: int) -> None:
+        await self._inner.renew(owner, until)
+
+    async def release(self, owner: str) -> None:
+        await self._inner.release(owner)
+
+    async def audited(self, projected: Projected, checkpoint: Checkpoint, position: Position, digest: int) -> None:
+        await self._inner.audited(projected, checkpoint, position, digest)
+
+    def snapshot(self, projections: Collection[Projected], *, by_name: bool = False) -> AbstractAsyncContextManager[Snapshot]:
+        return self._inner.snapshot(projections, by_name=by_name)

@@ -1,0 +1,74 @@
+"""A projection built anew in tables of its own, beside the live ones: to take their place, or to be compared with them."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+from deedlog.errors import Conflict, Unavailable
+from deedlog.projections.runner import Runner
+from deedlog.reads.port import Checkpoint, Comparison, ReadStore
+from deedlog.store.port import EventStore
+
+Report: TypeAlias = Callable[[int, int], None]
+"""Called with (position, head) after each page."""
+ATTEMPTS = 200
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What a rebuild says about the live rows at `position`: `mine` in its examples is the live row, `other` the rebuilt one."""
+
+    projection: str
+    position: int
+    comparison: Comparison
+
+
+async def rebuild(runner: Runner, reads: ReadStore, store: EventStore, report: Report | None = None) -> Checkpoint:
+    """Folds the whole log into new tables beside the live ones, then switches in one step; the old ones are kept for a rollback.
+
+    The live tables answer queries until the switch.
+    """
+    built = await reads.begin_rebuild(runner.projection.projected)
+    while True:
+        built = await _fold(runner, built, store, report)
+        try:
+            return await reads.switch(runner.projection.projected, built)
+        except Conflict:
+            if not await runner.advance(built):
+                raise
+            built = runner.checkpoint
+
+
+async def verify(
+    runner: Runner, reads: ReadStore, store: EventStore, report: Report | None = None, *, limit: int = 100
+) -> Verified:
+    """Compares the live rows, at the position they are at, with rows folded anew; those are dropped again."""
+    projected = runner.projection.projected
+    built = await reads.begin_rebuild(projected)
+    try:
+        for _ in range(ATTEMPTS):
+            live = await reads.current(projected)
+            if live is None:
+                raise Conflict(f"{projected.name} is gone", fix="start the app that declares it")
+            built = await _fold(runner, built, store, report, until=live.position)
+            try:
+                comparison = await reads.compare(projected, live, built, limit)
+            except Conflict:  # it moved meanwhile: fold what is new, and look again
+                continue
+            return Verified(projected.name, live.position, comparison)
+        raise Unavailable(f"{projected.name} never stood still long enough to be compared", fix="pause it, or try again")
+    finally:
+        await reads.discard(projected, built)
+
+
+async def _fold(
+    runner: Runner, built: Checkpoint, store: EventStore, report: Report | None, until: int | None = None
+) -> Checkpoint:
+    try:
+        while await runner.advance(built, until):
+            built = runner.checkpoint
+            if report is not None:
+                report(built.position, until if until is not None else await store.head())
+    except Conflict as error:  # its tables are gone, or were never its own
+        raise Conflict(f"{runner.projection.name}: another rebuild replaced this one", fix="start it again") from error
+    return built

@@ -1,0 +1,147 @@
+"""Generations of a projection's tables: made, shown by the tables' plain names, kept for a rollback, dropped.
+
+All of it runs inside a write transaction that its caller has opened.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from deedlog.errors import Conflict, Misuse
+from deedlog.reads.port import Checkpoint, Projected
+from deedlog.reads.sqlite import statements as sql
+from deedlog.types import Position
+
+WIDTH = len(Checkpoint.__struct_fields__)
+
+
+def checkpoint_of(row: tuple[object, ...]) -> Checkpoint:
+    """A row of `statements.FIELDS`, and what may follow it."""
+    values = list(row[:WIDTH])
+    values[LIVE] = bool(values[LIVE])
+    return Checkpoint(*values)  # type: ignore[arg-type]
+
+
+LIVE = Checkpoint.__struct_fields__.index("live")
+
+
+def generations(connection: sqlite3.Connection, name: str) -> list[Checkpoint]:
+    """All of a projection's, oldest first."""
+    return [checkpoint_of(row) for row in connection.execute(sql.GENERATIONS, (name,))]
+
+
+def own(found: list[Checkpoint], definition: str) -> Checkpoint | None:
+    """Of all generations the one that a process with this definition moves."""
+    for state in ("current", "retired"):
+        for checkpoint in reversed(found):
+            if checkpoint.definition == definition and checkpoint.state == state:
+                return checkpoint
+    return None
+
+
+def prepare(connection: sqlite3.Connection, projected: Projected, head: Position) -> Checkpoint:
+    found = generations(connection, projected.name)
+    mine = own(found, projected.definition)
+    if mine is None:
+        mine = create(connection, projected, state="current", building_to=head)
+        if not head or not any(checkpoint.live for checkpoint in found):
+            show(connection, projected, mine.generation)
+    elif not mine.live and mine.state == "current" and not mine.building_to:
+        show(connection, projected, mine.generation)
+    return _again(connection, projected.name, mine.generation)
+
+
+def create(
+    connection: sqlite3.Connection, projected: Projected, *, state: str, building_to: int, revision: int = 0
+) -> Checkpoint:
+    """Empty tables under a number that was never given before."""
+    (newest,) = connection.execute(sql.NEWEST).fetchone()
+    generation = int(newest) + 1
+    run(connection, (s for model in projected.models for s in sql.create(model, generation)))
+    tables = json.dumps([model.table for model in projected.models])
+    fixed = (projected.name, generation, projected.definition, projected.shape, state, revision, building_to, tables)
+    connection.execute(sql.ADD, fixed)
+    return _again(connection, projected.name, generation)
+
+
+def show(connection: sqlite3.Connection, projected: Projected, generation: int) -> None:
+    """Makes it the live one of its name, and of every other projection that holds one of its tables."""
+    _show(connection, projected.name, generation, [model.table for model in projected.models])
+
+
+def _show(connection: sqlite3.Connection, name: str, generation: int, tables: list[str]) -> None:
+    connection.execute(sql.HIDE, (json.dumps(tables),))
+    connection.execute(sql.SHOW, (name, generation))
+    run(connection, (s for table in tables for s in sql.view(table, generation)))
+
+
+def drop(connection: sqlite3.Connection, name: str, generation: int) -> None:
+    (tables,) = connection.execute(sql.TABLES, (name, generation)).fetchone()
+    run(connection, (s for table in json.loads(tables) for s in sql.drop(table, generation)))
+    connection.execute(sql.DROP_LETTERS, (generation,))
+    connection.execute(sql.REMOVE, (name, generation))
+
+
+def begin_rebuild(connection: sqlite3.Connection, projected: Projected) -> Checkpoint:
+    aside = [c.generation for c in generations(connection, projected.name) if c.state == "aside"]
+    skips = connection.execute(sql.SKIPS, (projected.name,)).fetchone() is not None  # then there is something to read
+    made = create(connection, projected, state="aside", building_to=0, revision=int(skips))
+    for old in aside:  # after the new one has its number
+        drop(connection, projected.name, old)
+    return made
+
+
+def switch(connection: sqlite3.Connection, projected: Projected, built: Checkpoint) -> Checkpoint:
+    found = generations(connection, projected.name)
+    live = own(found, projected.definition)
+    if live is None:
+        raise Misuse(f"projection {projected.name} was never prepared", fix="start the app first")
+    if live.position > built.position:
+        raise Conflict(f"{projected.name}: the live build is ahead of the new one", fix="fold the rest, then switch")
+    at = next((c for c in found if c.generation == built.generation), None)
+    if at is None or at.position != built.position or at.state != "aside":
+        raise Conflict(f"{projected.name}: another rebuild replaced this one", fix="start it again")
+    connection.execute(sql.RETIRE, (projected.name, live.generation))
+    connection.execute(sql.SET_STATE, ("current", projected.name, built.generation))
+    connection.execute(sql.PAUSE_ONE, (live.paused, projected.name, built.generation))
+    show(connection, projected, built.generation)
+    _drop_others(connection, projected.name, (built.generation, live.generation))
+    return _again(connection, projected.name, built.generation)
+
+
+def go_live(connection: sqlite3.Connection, projected: Projected, checkpoint: Checkpoint) -> Checkpoint:
+    name, generation = projected.name, checkpoint.generation
+    before = next((c for c in generations(connection, name) if c.live), None)
+    connection.execute(sql.BUILT, (name, generation))
+    if before is None or before.generation < generation:
+        show(connection, projected, generation)
+        _drop_others(connection, name, (generation, before.generation if before else 0))
+    return _again(connection, name, generation)
+
+
+def rollback(connection: sqlite3.Connection, name: str) -> Checkpoint:
+    found = generations(connection, name)
+    live = next((c for c in found if c.live), None)
+    kept = [c for c in found if live is not None and c.generation < live.generation and c.state != "aside"]
+    if live is None or not kept:
+        raise Misuse(f"no earlier generation of {name} is kept", fix="rebuild it, or deploy the version that you want")
+    connection.execute(sql.RETIRE, (name, live.generation))
+    connection.execute(sql.SET_STATE, ("current", name, kept[-1].generation))
+    (tables,) = connection.execute(sql.TABLES, (name, kept[-1].generation)).fetchone()
+    _show(connection, name, kept[-1].generation, json.loads(tables))
+    return _again(connection, name, kept[-1].generation)
+
+
+def _drop_others(connection: sqlite3.Connection, name: str, keep: tuple[int, ...]) -> None:
+    for checkpoint in generations(connection, name):
+        if checkpoint.generation not in keep and checkpoint.state != "aside":
+            drop(connection, name, checkpoint.generation)
+
+
+def _again(connection: sqlite3.Connection, name: str, generation: int) -> Checkpoint:
+    return next(c for c in generations(connection, name) if c.generation == generation)
+
+
+def run(connection: sqlite3.Connection, statements: Iterable[str]) -> None:
+    for statement in statements:
+        connection.execute(statement)
