@@ -217,6 +217,13 @@ async def test_a_trace_context_that_is_none_is_ignored(client: httpx2.AsyncClien
     assert "traceparent" not in json.loads(event.metadata)
 
 
+@pytest.mark.parametrize("header", ["Idempotency-Key", "Deedlog-Correlation-Id", "Deedlog-Token"])
+async def test_a_header_that_is_there_twice_is_refused(client: httpx2.AsyncClient, unchanged: Unchanged, header: str) -> None:
+    token = (await client.get(GET)).headers["deedlog-token"]
+    twice = [(header, token), ("x-other", "1"), (header, token)]
+    told(await client.post(FILL, json={"box": "b"}, headers=twice), 400, header)
+
+
 HOSTILE: list[Any] = ["Range", "Expect", "Transfer-Encoding", "Upgrade", "If-Match", "X-Forwarded-For", "Host"]
 
 
