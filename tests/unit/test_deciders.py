@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from deedlog import App, Command, Event, InvalidDeclaration, Misuse, Module, Refused
+from deedlog.domain.signature import classes_in
 from deedlog.testing import Scenario
 
 
@@ -231,3 +233,8 @@ def test_a_decider_and_an_aggregate_may_not_share_commands_or_category() -> None
     other.decider("door", key="door", initial=Door, decide=[closing], evolve=[closed])
     with pytest.raises(InvalidDeclaration, match="'door' is the category of two aggregates"):
         other.build()
+
+
+def test_a_named_union_of_messages_stands_for_its_members() -> None:
+    """`type Banking = Open | Close`, which Python has from 3.12 on: an object with the union as its `__value__`."""
+    assert list(classes_in(SimpleNamespace(__value__=Open | Close))) == [Open, Close]
