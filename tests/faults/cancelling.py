@@ -11,13 +11,24 @@ ENOUGH = 500
 """No call awaits that often."""
 
 
-class CancelledAt(Awaitable[T]):
-    """Runs a coroutine in the current task and cancels that task when it waits for the `at`-th time."""
+TURNS = (0, 1, 3, 8)
+"""So many turns of the event loop lie between the await and the cancelling: what is awaited has then come to another place."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], at: int) -> None:
+
+class CancelledAt(Awaitable[T]):
+    """Runs a coroutine in the current task and cancels that task `turns` after it has begun to wait for the `at`-th time."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], at: int, turns: int) -> None:
         self._coroutine = coroutine
         self._at = at
+        self._turns = turns
         self.waited = 0
+
+    def _cancel_later(self, task: "asyncio.Task[Any]", turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._cancel_later, task, turns - 1)
+        else:
+            task.cancel()
 
     def __await__(self) -> Generator[Any, Any, T]:
         step = partial(self._coroutine.send, None)
@@ -30,7 +41,7 @@ class CancelledAt(Awaitable[T]):
             self.waited += 1
             task = asyncio.current_task()
             if self.waited == self._at and task is not None:
-                task.cancel()
+                self._cancel_later(task, self._turns)
             try:
                 yield waiting
             except BaseException as error:
@@ -56,14 +67,20 @@ async def at_each_await(call: Callable[[], Coroutine[Any, Any, Any]], afterwards
 
     `afterwards` is awaited each time, with whether the call was cancelled. Says how often the call awaits.
     """
+    return max([await _at_each_await(call, afterwards, turns) for turns in TURNS])
+
+
+async def _at_each_await(
+    call: Callable[[], Coroutine[Any, Any, Any]], afterwards: Callable[[bool], Awaitable[None]], turns: int
+) -> int:
     complaints = Complaints()
     for at in range(1, ENOUGH):
-        cancelling = CancelledAt(call(), at)
+        cancelling = CancelledAt(call(), at, turns)
         task = asyncio.ensure_future(_run(cancelling))
         await asyncio.wait([task])
         cancelled = task.cancelled()
         if not cancelled and (error := task.exception()) is not None:
-            raise AssertionError(f"cancelled at await {at} it raised something else") from error
+            raise AssertionError(f"cancelled {turns} turns after await {at} it raised something else") from error
         await afterwards(cancelled)
         del task
         complaints.none()
