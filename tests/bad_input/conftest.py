@@ -35,5 +35,5 @@ async def unchanged(app: App, path: Path) -> AsyncIterator[Callable[[], None]]:
     yield check
     check()
     receipt = await app.execute(Fill("after", "all is well"))
-    answer = await app.ask(GetBox("after"), after=receipt.token)
+    answer = await app.ask(GetBox("after"), after=receipt.token, timeout=30)
     assert answer.value.text == "all is well"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deedlog import App, Corrupt
-from tests.bad_input.boxes import Emptied, Fill, open_boxes
+from tests.bad_input.boxes import Emptied, Fill, GetBox, open_boxes
 
 Row = tuple[str, int, str]
 
@@ -88,3 +88,12 @@ async def test_an_event_that_was_written_by_hand_in_the_right_form_is_read_like_
         (*_, last) = await app.running.store.read_stream("box-b")
         assert app.running.codec.decode(last) == Emptied("b")
         assert (await app.execute(Fill("b"))).version == 3
+
+
+async def test_rows_of_other_streams_go_on(path: Path, poisoned: Callable[[], App]) -> None:
+    """P8: the projection parks what it can't read, with its stream, and goes on."""
+    await filled(path)
+    async with poisoned() as app:
+        receipt = await app.execute(Fill("a", "more"))
+        answer = await app.ask(GetBox("a"), after=receipt.token, timeout=30)
+        assert (answer.value.text, answer.freshness.position) == ("more", 4)
