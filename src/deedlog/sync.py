@@ -20,10 +20,11 @@ from deedlog.commands.loading import Loaded
 from deedlog.consistency.freshness import Answer
 from deedlog.errors import Misuse, Unavailable
 from deedlog.messages.base import Query
+from deedlog.projections.aside import Change
 from deedlog.queries.bus import DEFAULT_TIMEOUT
 from deedlog.reads.port import Checkpoint
 from deedlog.store.port import StreamClosing
-from deedlog.types import Token
+from deedlog.types import Position, Token
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -110,6 +111,8 @@ class Sync:
         after: Token | None = None,
         max_staleness: float | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        strong: bool = False,
+        at: Position | datetime | None = None,
     ) -> Answer[T]: ...
     @overload
     def ask(
@@ -119,6 +122,8 @@ class Sync:
         after: Token | None = None,
         max_staleness: float | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        strong: bool = False,
+        at: Position | datetime | None = None,
     ) -> Answer[Any]: ...
     def ask(
         self,
@@ -127,9 +132,13 @@ class Sync:
         after: Token | None = None,
         max_staleness: float | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        strong: bool = False,
+        at: Position | datetime | None = None,
     ) -> Answer[Any]:
         """As `await app.ask(…)`."""
-        answer: Answer[Any] = self._run(self._app.ask(query, after=after, max_staleness=max_staleness, timeout=timeout))
+        answer: Answer[Any] = self._run(
+            self._app.ask(query, after=after, max_staleness=max_staleness, timeout=timeout, strong=strong, at=at)
+        )
         return answer
 
     @overload
@@ -159,6 +168,11 @@ class Sync:
         """As `await app.rebuild(…)`. `report` is called on the event loop's thread: it must not wait."""
         built: Checkpoint = self._run(self._app.rebuild(read_model, report))
         return built
+
+    def explain(self, read_model: str, key: object, *, at: Position | datetime | None = None) -> list[Change]:
+        """As `await app.explain(…)`."""
+        found: list[Change] = self._run(self._app.explain(read_model, key, at=at))
+        return found
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """What a coroutine of the app returns or raises, run on the app's loop."""

@@ -298,7 +298,7 @@ class GetBroken(Query[Broken]):
     account: str
 
 
-async def test_a_projection_that_stands_still_says_why_at_once(app: App) -> None:
+async def test_a_write_that_is_in_the_dead_letters_is_never_silently_missing(app: App) -> None:
     app.read_model(key="account")(Broken)
 
     @app.query
@@ -307,7 +307,7 @@ async def test_a_projection_that_stands_still_says_why_at_once(app: App) -> None
 
     async with app:
         receipt = await app.execute(Open("a", "Ann"))
-        with pytest.raises(Stale, match=r"stands still: Broken\.opened, Opened at position 1: RuntimeError: a typo") as caught:
+        with pytest.raises(Stale, match="events of account-a are in its dead letters") as caught:
             await app.ask(GetBroken("a"), after=receipt.token, timeout=30)
         assert caught.value.waited < 30
         assert (await app.ask(GetBalance("a"), after=receipt.token)).value.owner == "Ann"

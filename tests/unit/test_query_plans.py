@@ -50,7 +50,7 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     database.on_connect.append(register)
     writer = database.writer("NORMAL")
     ensure_schema(writer)
-    for statement in (reads.SCHEMA, *reads.create(BOOK, 1), *reads.view(BOOK.table, 1)):
+    for statement in (*reads.SCHEMA, *reads.create(BOOK, 1), *reads.view(BOOK.table, 1)):
         writer.connection.execute(statement)
     yield writer.connection
     writer.close()
@@ -116,8 +116,8 @@ def test_a_state_is_kept_and_dropped_by_its_stream(connection: sqlite3.Connectio
 def test_projections_are_found_by_name(connection: sqlite3.Connection, name: str) -> None:
     plan = plan_of(connection, selects_of(reads)[name])
     assert scans_in(plan) == [], plan
-    if name not in ("NEWEST", "HOLDERS", "HAS_LOG"):
-        assert any("SEARCH deedlog_projections USING" in step for step in plan), plan
+    if name not in ("NEWEST", "HAS_LOG"):
+        assert any(re.match(r"SEARCH deedlog_\w+ USING", step) for step in plan), plan
 
 
 @pytest.mark.parametrize("column", ["book_id", "author", "year"])

@@ -124,7 +124,7 @@ class MemoryReadStore(ReadStore):
     async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
         generation = self._generation(projected.name, before.generation)
         at = generation.checkpoint
-        if (at.position, at.epoch, at.revision) != (before.position, before.epoch, before.revision):
+        if (at.position, at.epoch, at.revision) != (before.position, before.epoch, before.revision) or at.state == "retired":
             raise Conflict(f"{projected.name} was moved by another worker", fix="read its checkpoint again")
         for model in projected.models:
             for stored in changes.upserts.get(model.name, ()):

@@ -94,7 +94,7 @@ class Database:
             return
         (page,) = connection.execute("pragma page_size").fetchone()
         size = size_of(self.path)
-        if size % page:
+        if size > page and size % page:  # of one that is smaller, SQLite says itself that it is no database
             raise Corrupt(f"{self.path}: {size} bytes are no whole pages, its end is missing", fix="keep it, restore a backup")
 
 

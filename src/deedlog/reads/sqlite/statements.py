@@ -85,7 +85,7 @@ insert into deedlog_projections (
 """
 ADVANCE = """
 update deedlog_projections set position = ?, events = ?, digest = ?, revision = ?, updated_at = ?
-where name = ? and generation = ? and position = ? and epoch = ? and revision = ?
+where name = ? and generation = ? and position = ? and epoch = ? and revision = ? and state <> 'retired'
 """
 COUNT_PARKED = """
 update deedlog_projections set parked = (

@@ -63,8 +63,9 @@ class Other(ReadModel):
 
 SAMPLE = RowType(Sample, key="id", indexes=["number", ("color", "day"), "name"], search=["name"])
 OTHER = RowType(Other, key="number")
-PROJECTED = Projected("Sample+Other", (SAMPLE, OTHER), "first")
-CHANGED = msgspec.structs.replace(PROJECTED, definition="second")
+PROJECTED = Projected("Sample+Other", (SAMPLE, OTHER), "first", "shape")
+CHANGED = msgspec.structs.replace(PROJECTED, definition="second", shape="other shape")
+REFOLDED = msgspec.structs.replace(PROJECTED, definition="third")
 
 
 class ReadStoreTests(ABC):
