@@ -3,8 +3,6 @@
 import asyncio
 import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -90,35 +88,6 @@ async def test_a_locked_file_is_waited_for(tmp_path: Path) -> None:
         other.execute("rollback")
         other.close()
         assert (await waiting).position == 2
-
-
-START = """
-import asyncio, sys
-from tests.faults.bank import Open, bank_app
-
-async def main():
-    async with bank_app(f"sqlite:///{sys.argv[1]}") as app:
-        await app.execute(Open(sys.argv[2], "Ann"))
-        print(app.running.store.id)
-
-asyncio.run(main())
-"""
-
-
-def test_processes_that_start_at_once_on_no_file_agree(tmp_path: Path) -> None:
-    path = tmp_path / "bank.db"
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", START, path, f"a{number}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for number in range(4)
-    ]
-    answers = [child.communicate() for child in children]
-    assert [child.returncode for child in children] == [0] * 4, answers
-    assert len({out for out, _ in answers}) == 1
-    connection = sqlite3.connect(path)
-    assert [row[0] for row in connection.execute("select position from deedlog_events")] == [1, 2, 3, 4]
-    connection.close()
 
 
 async def test_a_file_that_was_deleted_under_us_takes_no_more_events(tmp_path: Path) -> None:

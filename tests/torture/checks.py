@@ -255,8 +255,8 @@ async def check_read_models(app: App, path: Path, log: list[Stored], found: Find
     await app.catch_up()
     live = rows_of(path)
     found.expect("rows of the live read models", live, rows_by_model(log))
-    for name in app.running.runners:
-        checkpoint = await app.running.reads.checkpoint(name)
+    for name, runner in app.running.runners.items():
+        checkpoint = await app.running.reads.current(runner.projection.projected)
         counted = (checkpoint.position, checkpoint.events) if checkpoint else None
         found.expect(f"checkpoint of {name}", counted, (len(log), len(log)))
         await app.rebuild(name)

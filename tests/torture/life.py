@@ -35,12 +35,12 @@ MOST = {
     "close": 3,
     "snapshot": 20,
     "forget": 6,
+    "lease": 5,
 }
 """A point is killed at its first to at most this many-th time."""
 UNREACHED: dict[str, str] = {
     "repair": "no such work yet",
     "letters": "no such work yet",
-    "lease": "no such work yet",
 }
 """Works that no child comes to, with the reason."""
 POINT_SECONDS = 8.0

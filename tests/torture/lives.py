@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 
+from tests.faults.bank import short_leases
 from tests.torture.life import ROOT, Life, Plan, Record, plans, points
 
 REPORTS = ROOT / "torture"
@@ -29,6 +30,7 @@ def plans_of(seed: str, kills: int) -> list[Plan]:
 
 def live(seed: str, plans: Sequence[Plan]) -> Record:
     """One file. What is wrong with it is kept in `torture/`."""
+    short_leases()
     with tempfile.TemporaryDirectory(prefix="deedlog-torture-") as folder:
         life = Life(seed, Path(folder))
         record = life.run(plans)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from deedlog import App, Building, DeedlogError, Misuse, NotFound, Receipt, Refused, Stale
 from deedlog.messages.envelope import Metadata
 from deedlog.store.port import ImportedEvent
-from tests.faults.bank import Deposited, GetBalance, bank_app, command_of
+from tests.faults.bank import Deposited, GetBalance, bank_app, command_of, short_leases
 
 CALLERS = 16
 BUSY_COMMANDS = 300
@@ -150,4 +150,5 @@ async def main(url: str, seed: str, forget_before: int) -> None:
 
 
 if __name__ == "__main__":
+    short_leases()
     asyncio.run(main(f"sqlite:///{sys.argv[1]}", sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0))
