@@ -14,6 +14,7 @@ from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import to_micros
 from deedlog.projections.aside import Change, explain
 from deedlog.projections.auditor import Alert, audit
+from deedlog.projections.inline import InlineFolds
 from deedlog.projections.letters import DeadLetters
 from deedlog.projections.projection import Projection
 from deedlog.projections.rebuild import Report, Verified, rebuild, verify
@@ -43,6 +44,8 @@ class Projecting:
         stored = [projection for projection in definition.projections if projection.mode != "live"]
         self.live = [projection for projection in definition.projections if projection.mode == "live"]
         self.runners = {p.name: Runner(p, store, reads, codec, self.worker) for p in stored}
+        if inline := [projection for projection in stored if projection.mode == "inline"]:
+            store.inline = InlineFolds(inline, reads, codec)
         self.alerts: dict[str, Alert] = {}
         self.running = False
         self._tasks: list[asyncio.Task[None]] = []

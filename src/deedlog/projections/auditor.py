@@ -10,7 +10,7 @@ from zlib import crc32
 import msgspec
 
 from deedlog.messages.envelope import RecordedEvent
-from deedlog.reads.port import Checkpoint, Projected, ReadStore
+from deedlog.reads.port import Changes, Checkpoint, Projected, ReadStore
 from deedlog.store.port import EventStore
 from deedlog.types import Position
 
@@ -20,6 +20,18 @@ PAGE = 5_000
 def rolled(digest: int, events: Sequence[RecordedEvent]) -> int:
     """The rolling hash after these events: CRC-32 over their ids, the same in pages of any size."""
     return crc32("".join([event.id for event in events]).encode(), digest)
+
+
+def moved(before: Checkpoint, events: Sequence[RecordedEvent], changes: Changes) -> Checkpoint:
+    """The checkpoint after these events, which follow it."""
+    return msgspec.structs.replace(
+        before,
+        position=events[-1].position,
+        events=before.events + len(events),
+        digest=rolled(before.digest, events),
+        updated_at=events[-1].recorded_at,
+        revision=before.revision + 1 if changes.letters else before.revision,
+    )
 
 
 class Alert(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 from deedlog.errors import Corrupt, Misuse, Unavailable
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent, to_micros
-from deedlog.projections.auditor import rolled
+from deedlog.projections.auditor import moved
 from deedlog.projections.fold import NOTHING, BatchFold, Folded, Plan, Selected, Spoilt, Watch, plan
 from deedlog.projections.pages import SLICE, Pages
 from deedlog.projections.projection import Projection
@@ -166,6 +166,8 @@ class Runner:
         found = await self._reads.current(self.projection.projected)
         if found is None:
             raise Misuse(f"projection {self.projection.name} was never prepared", fix="start the app first")
+        if found.position != self.checkpoint.position:  # moved by an append's own commit, or by another worker
+            self.moved.wake()
         self.checkpoint = found
         if found.paused or found.state == "retired":
             self.failure = None
@@ -230,15 +232,7 @@ class Runner:
                     f"more than {MAX_PARKED} keys are parked, now also for {first.event} at {first.position}: {first.error}",
                     fix="mend the fold, then `deedlog dlq retry`",
                 )
-        last = page[-1]
-        after = msgspec.structs.replace(
-            before,
-            position=last.position,
-            events=before.events + len(page),
-            digest=rolled(before.digest, page),
-            updated_at=last.recorded_at,
-            revision=before.revision + 1 if changes.letters else before.revision,
-        )
+        after = moved(before, page, changes)
         await self._reads.write(self.projection.projected, changes, before, after)
         self.checkpoint = after
         if after.building_to and not after.live and after.complete and after.state == "current":

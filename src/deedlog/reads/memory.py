@@ -28,6 +28,7 @@ from deedlog.reads.port import (
     Snapshot,
     Stored,
     Wanted,
+    Within,
     is_free,
     readable,
 )
@@ -113,6 +114,15 @@ class MemoryReadStore(ReadStore):
         raise Conflict(f"generation {number} of {name} is gone", fix="read its checkpoint again")
 
     async def load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
+        return self.load_now(projected, checkpoint, wanted)
+
+    async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
+        self.write_now(projected, changes, before, after)
+
+    def within(self, transaction: object) -> Within:
+        return _MemoryWithin(self)
+
+    def load_now(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
         tables = self._generation(projected.name, checkpoint.generation).tables
         found: dict[str, dict[Key, Stored]] = {model.name: {} for model in projected.models}
         for name, keys in wanted.keys.items():
@@ -121,7 +131,7 @@ class MemoryReadStore(ReadStore):
             found[name].update(_with(tables[name], column, set(values) - {None}))
         return {name: [copy.deepcopy(stored) for stored in rows.values()] for name, rows in found.items()}
 
-    async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
+    def write_now(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
         generation = self._generation(projected.name, before.generation)
         at = generation.checkpoint
         if (at.position, at.epoch, at.revision) != (before.position, before.epoch, before.revision) or at.state == "retired":
@@ -218,6 +228,9 @@ class MemoryReadStore(ReadStore):
         return Comparison(same, different, examples)
 
     async def parked(self, projected: Projected, checkpoint: Checkpoint) -> Parked:
+        return self.parked_now(projected, checkpoint)
+
+    def parked_now(self, projected: Projected, checkpoint: Checkpoint) -> Parked:
         letters = self._generation(projected.name, checkpoint.generation).letters
         skips: dict[Place, set[Position]] = {}
         for skip in self._skips.get(projected.name, ()):
@@ -273,6 +286,26 @@ class MemoryReadStore(ReadStore):
 
     def snapshot(self, projections: Collection[Projected], *, by_name: bool = False) -> "_MemorySnapshot":
         return _MemorySnapshot(self, projections, by_name=by_name)
+
+
+class _MemoryWithin(Within):
+    """Memory has no transactions: what is written is there at once, and the store's own append follows without an await."""
+
+    def __init__(self, store: MemoryReadStore) -> None:
+        self._store = store
+
+    def current(self, projected: Projected) -> Checkpoint | None:
+        own = self._store._own(projected)
+        return own.checkpoint if own else None
+
+    def load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
+        return self._store.load_now(projected, checkpoint, wanted)
+
+    def parked(self, projected: Projected, checkpoint: Checkpoint) -> Parked:
+        return self._store.parked_now(projected, checkpoint)
+
+    def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
+        self._store.write_now(projected, changes, before, after)
 
 
 class _MemorySnapshot(Snapshot):

@@ -229,6 +229,26 @@ class Snapshot(ABC):
         """Rows of a SELECT in the store's own dialect. Raises NotSupported on a store without SQL."""
 
 
+class Within(ABC):
+    """The rows of a read store inside a transaction of the event store, which commits them with the events. On its thread."""
+
+    @abstractmethod
+    def current(self, projected: Projected) -> Checkpoint | None:
+        """As `ReadStore.current`."""
+
+    @abstractmethod
+    def load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
+        """As `ReadStore.load`."""
+
+    @abstractmethod
+    def parked(self, projected: Projected, checkpoint: Checkpoint) -> Parked:
+        """As `ReadStore.parked`."""
+
+    @abstractmethod
+    def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
+        """As `ReadStore.write`; where it raises, nothing of it is left in the transaction."""
+
+
 class ReadStore(ABC):
     """Tables of read models. A batch's rows and its checkpoint are one commit (P5)."""
 
@@ -272,6 +292,10 @@ class ReadStore(ABC):
         Raises Conflict when the position, the epoch or the revision are no longer those of `before`. Raises Misuse for a row
         that can't be stored. The number of parked keys is counted anew.
         """
+
+    @abstractmethod
+    def within(self, transaction: object) -> Within:
+        """These rows in an event store's transaction. Raises NotSupported where the two are kept in different places."""
 
     @abstractmethod
     async def begin_rebuild(self, projected: Projected) -> Checkpoint:

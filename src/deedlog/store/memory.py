@@ -66,7 +66,10 @@ class MemoryEventStore(EventStore):
         found.done = {id: self._commands[id] for id in command_ids_of(batch) if id in self._commands}
         found.matched = {matching: self._newest(matching, after) for matching, after in matchings_of(batch).items()}
         settled = settle(batch, found, now)
-        self._keep(settled.recorded(), settled.tags)
+        recorded = settled.recorded()
+        if self.inline is not None and recorded:
+            self.inline(None, recorded)
+        self._keep(recorded, settled.tags)
         for done in settled.commands:
             self._commands[done.key.id] = done
             self._commands_at[done.key.id] = now

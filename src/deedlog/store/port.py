@@ -1,7 +1,8 @@
 """The event store's port: what every adapter promises, and the values that cross it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -140,6 +141,10 @@ class ImportedEvent(msgspec.Struct, frozen=True):
     recorded_at: int | None = None
 
 
+Inline: TypeAlias = Callable[[object, Sequence[RecordedEvent]], None]
+"""Gets the adapter's open transaction (None without one) and the events, in order; what it raises fails the whole batch."""
+
+
 class EventStore(ABC):
     """One totally ordered log of events, in streams.
 
@@ -148,6 +153,9 @@ class EventStore(ABC):
 
     id: str
     """Names this log for ever, in tokens; another database has another."""
+
+    inline: Inline | None = None
+    """What is to become of appended events within their commit. An import does not call it, nor does a store elsewhere."""
 
     @abstractmethod
     async def open(self) -> None:

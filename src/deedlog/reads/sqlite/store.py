@@ -2,13 +2,12 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar, cast
 
 from deedlog.errors import Conflict, Misuse
-from deedlog.reads.model import Key, RowType
+from deedlog.reads.model import RowType
 from deedlog.reads.port import (
-    MOVED,
     Changes,
     Checkpoint,
     Comparison,
@@ -21,13 +20,14 @@ from deedlog.reads.port import (
     Skip,
     Stored,
     Wanted,
+    Within,
     is_free,
 )
 from deedlog.reads.sqlite import builds, letters
 from deedlog.reads.sqlite import statements as sql
-from deedlog.reads.sqlite.columns import RowCodec, dumper, register
+from deedlog.reads.sqlite.columns import register
+from deedlog.reads.sqlite.rows import RowTables, SqliteWithin
 from deedlog.reads.sqlite.snapshot import SqliteSnapshot
-from deedlog.sqlite.bulk import insert_many
 from deedlog.sqlite.database import Database
 from deedlog.sqlite.errors import translate, translated
 from deedlog.sqlite.pool import ReaderPool
@@ -47,7 +47,7 @@ class SqliteReadStore(ReadStore):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._opened = False
-        self._codecs: dict[str, RowCodec] = {}
+        self._rows = RowTables()
         if register not in database.on_connect:
             database.on_connect.append(register)
 
@@ -98,12 +98,6 @@ class SqliteReadStore(ReadStore):
                 await asyncio.wait([reading])
             self._pool.give(lease)
 
-    def codec(self, model: RowType) -> RowCodec:
-        found = self._codecs.get(model.name)
-        if found is None:
-            found = self._codecs[model.name] = RowCodec(model)
-        return found
-
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
         return await self._write("prepare", lambda connection: builds.prepare(connection, projected, head))
 
@@ -117,67 +111,15 @@ class SqliteReadStore(ReadStore):
     async def load(self, projected: Projected, checkpoint: Checkpoint, wanted: Wanted) -> dict[str, list[Stored]]:
         def load() -> dict[str, list[Stored]]:
             with translated(self._database.path):
-                try:
-                    return {m.name: self._load(m, checkpoint.generation, wanted) for m in projected.models}
-                except sqlite3.OperationalError as error:
-                    self._refuse_gone(projected.name, checkpoint.generation, error)
-                    raise
+                return self._rows.load(self._writer.connection, projected, checkpoint, wanted)
 
         return await self._thread.submit(load)
 
-    def _load(self, model: RowType, generation: int, wanted: Wanted) -> list[Stored]:
-        rows: dict[Key, Stored] = {}
-        codec = self.codec(model)
-        keys = [codec.dump_key(key) for key in wanted.keys.get(model.name, ())]
-        if keys:
-            rows.update(self._rows(model, generation, model.key, keys))
-        for (name, column), values in wanted.where.items():
-            if name == model.name:
-                rows.update(self._rows(model, generation, column, _dumped(model, column, values)))
-        return list(rows.values())
-
-    def _refuse_gone(self, name: str, generation: int, error: sqlite3.Error) -> None:
-        """Its tables are not there because another rebuild or another version of the app has dropped them: say so."""
-        if not any(c.generation == generation for c in builds.generations(self._writer.connection, name)):
-            raise Conflict(f"generation {generation} of {name} is gone", fix="read its checkpoint again") from error
-
-    def _rows(self, model: RowType, generation: int, column: str, values: list[Any]) -> Iterator[tuple[Key, Stored]]:
-        codec, width = self.codec(model), self.codec(model).width
-        for values_read in self._writer.connection.execute(*sql.select_in(model, generation, column, values)):
-            row = codec.load(values_read)
-            yield model.key_of(row), Stored(row, values_read[width], values_read[width + 1])
-
     async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
-        await self._write("project", lambda connection: self._apply(connection, projected, changes, before, after))
+        await self._write("project", lambda connection: self._rows.write(connection, projected, changes, before, after))
 
-    def _apply(
-        self,
-        connection: sqlite3.Connection,
-        projected: Projected,
-        changes: Changes,
-        before: Checkpoint,
-        after: Checkpoint,
-    ) -> None:
-        moving = [getattr(after, name) for name in MOVED]
-        fence = (before.generation, before.position, before.epoch, before.revision)
-        if connection.execute(sql.ADVANCE, (*moving, projected.name, *fence)).rowcount != 1:
-            raise Conflict(f"{projected.name} was moved by another worker", fix="read its checkpoint again")
-        for model in projected.models:
-            try:
-                self._change(connection, model, before.generation, changes)
-            except (AttributeError, TypeError, ValueError, OverflowError) as error:
-                raise Misuse(f"a row of {model.name} can't be stored: {error}", fix="give each field its type") from error
-        if changes.letters or changes.released or changes.skips:
-            letters.park(connection, projected, before.generation, changes)
-
-    def _change(self, connection: sqlite3.Connection, model: RowType, generation: int, changes: Changes) -> None:
-        codec = self.codec(model)
-        if upserts := changes.upserts.get(model.name):
-            rows = [(*codec.dump(s.row), s.position, s.updated_at) for s in upserts]
-            head, tail = sql.upsert(model, generation)
-            insert_many(connection, head, rows, tail)
-        if deletes := changes.deletes.get(model.name):
-            connection.executemany(sql.delete(model, generation), [(codec.dump_key(key),) for key in deletes])
+    def within(self, transaction: object) -> Within:
+        return SqliteWithin(self._rows, cast(sqlite3.Connection, transaction))
 
     async def begin_rebuild(self, projected: Projected) -> Checkpoint:
         return await self._write("rebuild", lambda connection: builds.begin_rebuild(connection, projected))
@@ -214,7 +156,7 @@ class SqliteReadStore(ReadStore):
         return Comparison(same, different, examples)
 
     def _difference(self, connection: sqlite3.Connection, model: RowType, mine: int, other: int, key: Any) -> Difference:
-        codec = self.codec(model)
+        codec = self._rows.codec(model)
         found = [connection.execute(sql.select_by_key(model, g), (key,)).fetchone() for g in (mine, other)]
         left, right = (None if values is None else codec.load(values) for values in found)
         return Difference(model.name, model.key_of(left if left is not None else right), left, right)
@@ -263,13 +205,6 @@ class SqliteReadStore(ReadStore):
         await self._write("lease", lambda connection: connection.execute(sql.AUDITED, (position, digest, *where)))
 
     def snapshot(self, projections: Collection[Projected], *, by_name: bool = False) -> SqliteSnapshot:
-        return SqliteSnapshot(self.codec, self._pool, self._database.path, projections, by_name=by_name, has_log=self.has_log)
-
-
-def _dumped(model: RowType, column: str, values: Iterable[Any]) -> list[Any]:
-    """Values to look for in a column. Raises Misuse for one that the column can't have."""
-    dump = dumper(model.columns[column])
-    try:
-        return [value if dump is None or value is None else dump(value) for value in values]
-    except (AttributeError, TypeError, ValueError) as error:
-        raise Misuse(f"{model.name}.{column} can't have such a value: {error}", fix="find by a field of its type") from error
+        return SqliteSnapshot(
+            self._rows.codec, self._pool, self._database.path, projections, by_name=by_name, has_log=self.has_log
+        )

@@ -17,6 +17,7 @@ from deedlog.store.port import (
     Appended,
     CommandKey,
     ImportedEvent,
+    Inline,
     Matching,
     StoredCommand,
     StreamClosing,
@@ -32,9 +33,10 @@ REFUSED = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError, 
 class Appends:
     """What is written to the log of one file, each in one transaction."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: Writer, clock: Clock, inline: Inline | None = None) -> None:
         self._writer = writer
         self._clock = clock
+        self._inline = inline
 
     def write(self, batch: list[Submission]) -> Sequence[Outcome]:
         """One transaction for the batch. Where SQLite refuses a value, each submission alone, so that one caller fails."""
@@ -68,6 +70,8 @@ class Appends:
                 insert_many(connection, sql.INSERT_TAGS, settled.tags)
             if settled.commands:
                 insert_many(connection, sql.INSERT_COMMANDS, [_command_row(done, now) for done in settled.commands])
+            if self._inline is not None and settled.events:
+                self._inline(connection, settled.recorded())
         return settled.outcomes
 
     def import_events(self, events: Sequence[ImportedEvent], expected_head: Position | None) -> Appended:

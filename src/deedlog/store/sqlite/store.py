@@ -56,7 +56,7 @@ class SqliteEventStore(EventStore):
             self._writer = self._database.writer("FULL")
             opened.callback(self._writer.close)
             self.id = ensure_schema(self._writer)
-            self._appends = Appends(self._writer, self._clock)
+            self._appends = Appends(self._writer, self._clock, self.inline)
             pages = self._database.reader()
             opened.callback(pages.close)
             self._pages = Pages(pages)

@@ -20,6 +20,7 @@ from deedlog.reads.port import (
     Snapshot,
     Stored,
     Wanted,
+    Within,
 )
 from deedlog.store.port import (
     ANY,
@@ -177,6 +178,9 @@ class CrashingReads(ReadStore):
         elif self._moment == "after the write":
             await self._inner.write(projected, changes, before, after)
         raise Crash
+
+    def within(self, transaction: object) -> Within:
+        return self._inner.within(transaction)
 
     async def begin_rebuild(self, projected: Projected) -> Checkpoint:
         return await self._inner.begin_rebuild(projected)
