@@ -9,8 +9,8 @@ Each write transaction has three, by the name of its work (see `WORKS`):
 Nothing is armed unless somebody asks: `append.commit=kill@3` kills the process when it comes there for the third time.
 """
 
-import os
 import signal
+import threading
 from typing import Literal, TypeAlias, get_args
 
 from deedlog.errors import Misuse, Unavailable
@@ -48,7 +48,8 @@ class _Fault:
         if self.action == "fail" and self.seen <= self.at:
             raise Unavailable(f"fault point {point}: told to fail", fix="try again; somebody set DEEDLOG_FAULT")
         if self.seen == self.at:
-            os.kill(os.getpid(), signal.SIGKILL if self.action == "kill" else signal.SIGSTOP)
+            what = signal.SIGKILL if self.action == "kill" else signal.SIGSTOP
+            signal.pthread_kill(threading.get_ident(), what)  # to this thread: with os.kill it may run on before the stop
 
 
 armed: dict[str, _Fault] = {}
