@@ -37,6 +37,7 @@ from deedlog.module import Module
 from deedlog.projections.declare import ends, on, starts
 from deedlog.queries.bus import Sql
 from deedlog.reads.model import ReadModel
+from deedlog.reads.port import SqlWriter
 from deedlog.reads.reader import Page, Reader
 from deedlog.store.port import Matching, StreamClosing, Unless
 from deedlog.types import Any as AnyVersion
@@ -88,6 +89,7 @@ __all__ = [
     "Refused",
     "Snapshots",
     "Sql",
+    "SqlWriter",
     "Stale",
     "StreamClosed",
     "StreamClosing",

@@ -11,6 +11,7 @@ from deedlog.errors import InvalidDeclaration
 from deedlog.messages.base import place_of
 from deedlog.messages.registry import Registry
 from deedlog.module import Module
+from deedlog.projections.free import FreeProjection
 from deedlog.projections.keyed import KeyedFold, keyed_fold
 from deedlog.projections.projection import Projection, group
 from deedlog.queries.bus import QueryHandler
@@ -30,19 +31,27 @@ class Definition:
             for m in modules
             for d in m.read_models
         ]
+        self.free = [
+            FreeProjection(d.function, name=d.name, key=d.key, setup=d.setup, reset=d.reset)
+            for m in modules
+            for d in m.projections
+        ]
         self.command_handlers = [CommandHandler(function) for m in modules for function in m.command_handlers]
         self.query_handlers = [QueryHandler(d.function, d.reads) for m in modules for d in m.queries]
         self.middlewares = [middleware for m in modules for middleware in m.middlewares]
         _refuse_twice([(a.category, a) for a in self.aggregates], "the category of two aggregates")
         _refuse_twice([(f.model.table, f.model) for f in self.folds], "the table of two read models")
+        _refuse_twice([(f.name, f) for f in self.free], "the name of two projections")
         for m in modules:
             for kind, cls in m.messages:
                 self.registry.add(kind, cls)
         self._register()
-        self.projections: list[Projection] = group(self.folds)
+        self.projections: list[Projection] = [*group(self.folds), *self.free]
         for projection in self.projections:
             projection.bind(self.registry)
         self._refuse_second_answers()
+        for free in self.free:
+            free.provide(services)
         for handler in self.command_handlers:
             handler.bind(services)
         for query in self.query_handlers:
@@ -75,6 +84,9 @@ class Definition:
             for on in fold.handlers:
                 for event in on.events:
                     self.registry.add("event", event, on.function)
+        for free in self.free:
+            for event in free.handlers:
+                self.registry.add("event", event, free.function)
 
 
 def _deciding(modules: Sequence[Module]) -> list[Deciding]:
@@ -87,9 +99,9 @@ def _deciding(modules: Sequence[Module]) -> list[Deciding]:
     return [*classes, *functions]
 
 
-def _refuse_twice(named: Iterable[tuple[str, Deciding | RowType]], what: str) -> None:
+def _refuse_twice(named: Iterable[tuple[str, Deciding | RowType | FreeProjection]], what: str) -> None:
     """Raises InvalidDeclaration for a name that two have. Their places are slow to find: asked only then."""
-    seen: dict[str, Deciding | RowType] = {}
+    seen: dict[str, Deciding | RowType | FreeProjection] = {}
     for name, thing in named:
         if name in seen:
             first = seen[name].place

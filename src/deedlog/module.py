@@ -9,6 +9,7 @@ from deedlog.commands.context import Middleware
 from deedlog.domain.decider import Functions
 from deedlog.domain.snapshots import Snapshots
 from deedlog.messages.base import Kind
+from deedlog.projections.declare import KeySpec
 from deedlog.projections.keyed import Mode
 from deedlog.reads.model import Index
 
@@ -43,9 +44,17 @@ class ReadModelDeclaration(msgspec.Struct, frozen=True):
     mode: Mode
 
 
+class ProjectionDeclaration(msgspec.Struct, frozen=True):
+    function: Callable[..., Any]
+    name: str | None
+    key: KeySpec | None
+    setup: tuple[str, ...]
+    reset: tuple[str, ...]
+
+
 class QueryDeclaration(msgspec.Struct, frozen=True):
     function: Callable[..., Any]
-    reads: tuple[type[Any], ...]
+    reads: tuple[Any, ...]
 
 
 class Module:
@@ -55,6 +64,7 @@ class Module:
         self.aggregates: list[AggregateDeclaration] = []
         self.deciders: list[DeciderDeclaration] = []
         self.read_models: list[ReadModelDeclaration] = []
+        self.projections: list[ProjectionDeclaration] = []
         self.queries: list[QueryDeclaration] = []
         self.command_handlers: list[Callable[..., Any]] = []
         self.middlewares: list[Middleware] = []
@@ -131,11 +141,12 @@ class Module:
     @overload
     def query(self, function: F, /) -> F: ...
     @overload
-    def query(self, function: None = None, /, *, reads: Sequence[type[Any]]) -> Callable[[F], F]: ...
-    def query(self, function: Any = None, /, *, reads: Sequence[type[Any]] = ()) -> Any:
+    def query(self, function: None = None, /, *, reads: Sequence[Any]) -> Callable[[F], F]: ...
+    def query(self, function: Any = None, /, *, reads: Sequence[Any] = ()) -> Any:
         """Declares a function that answers the query of its first parameter.
 
-        Further parameters are `Reader[Model]`, `Sql`, or services. `reads` names the models that its SQL reads.
+        Further parameters are `Reader[Model]`, `Sql`, or services. `reads` names what its SQL reads: read models, and functions
+        declared as projections.
         """
 
         def declare(function: F) -> F:
@@ -143,6 +154,28 @@ class Module:
             return function
 
         return declare(function) if function is not None else declare
+
+    def projection(
+        self,
+        *,
+        name: str | None = None,
+        key: KeySpec | None = None,
+        setup: Sequence[str] = (),
+        reset: Sequence[str] = (),
+    ) -> Callable[[F], F]:
+        """Declares a function that is called for each event of its first parameter's classes: a free-form projection.
+
+        A plain one may ask for `SqlWriter`: what it writes is in the commit of its checkpoint, each event once. An async one
+        is for side effects: at least once, in order. Both may ask for `RecordedEvent` and services. `key` (a field, or a
+        function of the event) is what a bad event parks, by default its stream. `setup` makes its tables where they are
+        missing, `reset` empties them for a rebuild; each is a list of statements. `name` is by default the function's.
+        """
+
+        def declare(function: F) -> F:
+            self.projections.append(ProjectionDeclaration(function, name, key, tuple(setup), tuple(reset)))
+            return function
+
+        return declare
 
     def middleware(self, function: F) -> F:
         """Declares `async def (context, proceed) -> Receipt` around every command; the first declared is outermost."""

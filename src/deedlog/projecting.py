@@ -8,14 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from deedlog.definition import Definition
-from deedlog.errors import DeedlogError, Misuse, Unavailable
+from deedlog.errors import DeedlogError, Misuse, NotSupported, Unavailable
 from deedlog.ids import new_id
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import to_micros
 from deedlog.projections.aside import Change, explain
 from deedlog.projections.auditor import Alert, audit
+from deedlog.projections.free import FreeLetters, FreeProjection, FreeRunner
 from deedlog.projections.inline import InlineFolds
-from deedlog.projections.letters import DeadLetters
+from deedlog.projections.letters import DeadLetters, Letters
 from deedlog.projections.projection import Projection
 from deedlog.projections.rebuild import Report, Verified, rebuild, verify
 from deedlog.projections.runner import LEASE, Runner, Worker
@@ -43,7 +44,7 @@ class Projecting:
         self.worker = Worker(f"{socket.gethostname()}:{os.getpid()}:{new_id()[-12:]}", clock)
         stored = [projection for projection in definition.projections if projection.mode != "live"]
         self.live = [projection for projection in definition.projections if projection.mode == "live"]
-        self.runners = {p.name: Runner(p, store, reads, codec, self.worker) for p in stored}
+        self.runners = {p.name: _runner_class(p)(p, store, reads, codec, self.worker) for p in stored}
         if inline := [projection for projection in stored if projection.mode == "inline"]:
             store.inline = InlineFolds(inline, reads, codec)
         self.alerts: dict[str, Alert] = {}
@@ -55,6 +56,8 @@ class Projecting:
         head = await self._store.head()
         for runner in self.runners.values():
             runner.checkpoint = await self._reads.prepare(runner.projection.projected, head)
+            if isinstance(runner, FreeRunner):
+                await runner.set_up()
 
     def start(self) -> None:
         """Lets the runners run, each in a task of its own; another keeps the leases, and one audits."""
@@ -71,7 +74,10 @@ class Projecting:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if any(runner.checkpoint.owner == self.worker.name for runner in self.runners.values()):
-            await self._reads.release(self.worker.name)
+            try:
+                await self._reads.release(self.worker.name)
+            except DeedlogError as error:  # the file is gone, or the disk is full: the leases run out by themselves
+                logger.warning("leases were not given up: %s", error)
 
     @staticmethod
     async def _every(seconds: float, work: Callable[[], Any]) -> None:
@@ -113,6 +119,12 @@ class Projecting:
                     await runner.moved.wait(POLL_SECONDS)
 
     async def rebuild(self, read_model: str, report: Report | None = None) -> Checkpoint:
+        """Builds a fold anew beside the live one and switches; empties a free-form projection and calls it from the start."""
+        runner = self.runner_of(read_model)
+        if isinstance(runner, FreeRunner):
+            await runner.restart(await self._store.head())
+            await self.catch_up()
+            return runner.checkpoint
         return await rebuild(self._aside(read_model), self._reads, self._store, report)
 
     async def verify(self, read_model: str, report: Report | None = None, *, limit: int = 100) -> Verified:
@@ -126,11 +138,16 @@ class Projecting:
         return found
 
     def _aside(self, read_model: str) -> Runner:
-        return Runner(self.runner_of(read_model).projection, self._store, self._reads, self._codec)
+        runner = self.runner_of(read_model)
+        if isinstance(runner, FreeRunner):
+            raise NotSupported(f"{runner.projection.name} is free-form: there are no rows to compare", fix="rebuild it")
+        return Runner(runner.projection, self._store, self._reads, self._codec)
 
-    def letters_of(self, read_model: str) -> DeadLetters:
-        """The dead letters of the projection of a read model."""
-        return DeadLetters(self.runner_of(read_model).projection, self._store, self._reads, self._codec, self._clock)
+    def letters_of(self, read_model: str) -> Letters:
+        """The dead letters of a projection, by its name or that of one of its read models."""
+        runner = self.runner_of(read_model)
+        kind = FreeLetters if isinstance(runner, FreeRunner) else DeadLetters
+        return kind(runner.projection, self._store, self._reads, self._codec, self._clock)
 
     async def explain(self, read_model: str, key: Key, until: Position | None = None) -> list[Change]:
         """Every event that changed one row, in order, up to a position; with the row before and after each."""
@@ -157,8 +174,8 @@ class Projecting:
         for name, runner in self.runners.items():
             if read_model == name or read_model in (fold.model.name for fold in runner.projection.folds):
                 return runner
-        known = sorted(fold.model.name for runner in self.runners.values() for fold in runner.projection.folds)
-        raise Misuse(f"there is no stored read model '{read_model}'", fix=f"one of {', '.join(known) or 'none'}")
+        known = sorted({name for name, runner in self.runners.items() for name in _names_of(name, runner.projection)})
+        raise Misuse(f"there is no read model '{read_model}' in a store", fix=f"one of {', '.join(known) or 'none'}")
 
     def model_of(self, read_model: str) -> tuple[Projection, RowType]:
         """The projection and the row type of a read model's name. Raises Misuse with the names there are."""
@@ -171,6 +188,14 @@ class Projecting:
 
     def place_of(self, read_model: str, key: str) -> Place:
         """Where a key, given as text, stands in the dead letters. Raises Misuse for one that is of another type."""
-        if read_model == STREAM:
-            return (STREAM, key)
+        if read_model == STREAM or isinstance(self.runners.get(read_model), FreeRunner):
+            return (read_model, key)
         return (read_model, self.model_of(read_model)[1].key_from(key))
+
+
+def _runner_class(projection: Projection) -> type[Runner]:
+    return FreeRunner if isinstance(projection, FreeProjection) else Runner
+
+
+def _names_of(name: str, projection: Projection) -> list[str]:
+    return [fold.model.name for fold in projection.folds] or [name]

@@ -3,6 +3,7 @@
 Folding anew keeps the order, also of what a row looks up in others, however long the key was parked (ADR 0009).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
@@ -21,8 +22,8 @@ ATTEMPTS = 50
 ALL = 2**31
 
 
-class DeadLetters:
-    """The dead letters of one projection."""
+class Letters(ABC):
+    """The dead letters of one projection: what is parked, and what may be done about it."""
 
     def __init__(self, projection: Projection, store: EventStore, reads: ReadStore, codec: Codec, clock: Clock) -> None:
         self.projection = projection
@@ -77,6 +78,14 @@ class DeadLetters:
             if place not in parked:
                 raise Misuse(f"{place[0] or 'stream'} {place[1]!r} is not parked", fix="`deedlog dlq list` shows what is")
         return list(places if places is not None else sorted(parked, key=repr))
+
+    @abstractmethod
+    async def mend(self, places: Sequence[Place], skips: Sequence[Skip] = ()) -> Sequence[Letter]:
+        """Takes up these places again, without what `skips` decides on; gives the letters that this leaves."""
+
+
+class DeadLetters(Letters):
+    """Those of folds: their keys are folded anew from the log."""
 
     async def mend(self, places: Sequence[Place], skips: Sequence[Skip] = ()) -> Sequence[Letter]:
         """Writes the rows of `places`, parked or not, as the log makes them; gives the letters that this leaves."""

@@ -15,9 +15,9 @@ from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent, to_micros
 from deedlog.projections.auditor import moved
 from deedlog.projections.fold import NOTHING, BatchFold, Folded, Plan, Selected, Spoilt, Watch, plan
-from deedlog.projections.pages import SLICE, Pages
+from deedlog.projections.pages import SLICE, Page, Pages
 from deedlog.projections.projection import Projection
-from deedlog.reads.port import Changes, Checkpoint, Parked, ReadStore
+from deedlog.reads.port import Changes, Checkpoint, Letter, Parked, ReadStore
 from deedlog.store.port import EventStore
 from deedlog.store.signal import Signal
 from deedlog.types import Clock, Position
@@ -201,17 +201,21 @@ class Runner:
             return 0
         count = len(page.recorded)
         next_limit = min(MAX_PAGE, self._limit * 2)
-        parked = await self._parked_of(before)
+        ahead = next_limit if count == self._limit and until is None else 0
+        await self._take(page, before, await self._parked_of(before), ahead)
+        self._limit = next_limit
+        self.failure = None
+        return count
+
+    async def _take(self, page: Page, before: Checkpoint, parked: Parked, ahead: int) -> None:
+        """Folds and writes one page; while it is written, the next `ahead` events are read."""
         changes = await self._fold(page.batch, before, parked)
-        if count == self._limit and until is None:
-            self._pages.read_ahead(page.recorded[-1].position, next_limit)
+        if ahead:
+            self._pages.read_ahead(page.recorded[-1].position, ahead)
         try:
             await self._write(page.recorded, changes, before)
         except Misuse:  # a value that only the store refuses: the careful way looks at each row, and finds whose
             await self._write(page.recorded, await self._fold(page.batch, before, parked, careful=True), before)
-        self._limit = next_limit
-        self.failure = None
-        return count
 
     async def _parked_of(self, checkpoint: Checkpoint) -> Parked:
         """What this generation's dead letters hold back; read again when somebody else may have changed them."""
@@ -224,14 +228,7 @@ class Runner:
         return parked
 
     async def _write(self, page: Sequence[RecordedEvent], changes: Changes, before: Checkpoint) -> None:
-        if changes.letters:
-            self._warn(changes)
-            if before.parked > MAX_PARKED:
-                first = next((letter for letter in changes.letters if letter.error), changes.letters[0])
-                raise Misuse(
-                    f"more than {MAX_PARKED} keys are parked, now also for {first.event} at {first.position}: {first.error}",
-                    fix="mend the fold, then `deedlog dlq retry`",
-                )
+        self._look_at(changes.letters, before)
         after = moved(before, page, changes)
         await self._reads.write(self.projection.projected, changes, before, after)
         self.checkpoint = after
@@ -239,8 +236,15 @@ class Runner:
             self.checkpoint = await self._reads.go_live(self.projection.projected, after)
         self.moved.wake()
 
-    def _warn(self, changes: Changes) -> None:
-        for letter in changes.letters:
+    def _look_at(self, letters: Sequence[Letter], before: Checkpoint) -> None:
+        """Says in the log what is parked and why. Raises Misuse when that is too much."""
+        if letters and before.parked > MAX_PARKED:
+            first = next((letter for letter in letters if letter.error), letters[0])
+            raise Misuse(
+                f"more than {MAX_PARKED} keys are parked, now also for {first.event} at {first.position}: {first.error}",
+                fix="mend the fold, then `deedlog dlq retry`",
+            )
+        for letter in letters:
             if letter.error is not None:
                 logger.error(
                     "%s: %s at position %d goes to the dead letters and parks %s: %s",

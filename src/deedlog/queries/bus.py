@@ -7,7 +7,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, TypeVar, get_args, get_origin, overload
+from typing import Any, TypeAlias, TypeVar, get_args, get_origin, overload
 
 import msgspec
 
@@ -65,7 +65,7 @@ class Sql:
 class QueryHandler:
     """A function that answers one query class."""
 
-    def __init__(self, function: Callable[..., Any], reads: Sequence[type[Any]] = ()) -> None:
+    def __init__(self, function: Callable[..., Any], reads: Sequence[Any] = ()) -> None:
         self.function = function
         self.signature = Signature(function)
         self.query: type[Any] = self.signature.first
@@ -89,13 +89,19 @@ class QueryHandler:
                 self.sql.append(name)
             else:
                 self.services[name] = resolve(self.signature, name, wanted, services)
-        for cls in self.reads:
-            projection, _ = self._model(cls, projections)
+        for read in self.reads:
+            free = next((p for p in projections if getattr(p, "function", None) is read), None)
+            projection = free if free is not None else self._model(read, projections)[0]
             used[projection.name] = projection
         if self.sql and not self.reads:
             used = {projection.name: projection for projection in projections}
         self.projections = tuple(used.values())
         self.projected = tuple(projection.projected for projection in self.projections)
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether its answers come from read models alone: while those stand still, it answers the same."""
+        return bool(self.projections) and not self.services
 
     def _model(self, cls: type[Any], projections: Sequence[Projection]) -> tuple[Projection, RowType]:
         found = model_of(projections, cls)
@@ -106,6 +112,21 @@ class QueryHandler:
                 fix="declare it with @app.read_model",
             )
         return found
+
+
+Stamp: TypeAlias = tuple[tuple[str, int, Position, int], ...]
+"""Where the read models of an answer stood: each projection's name, generation, position and revision."""
+
+UNMOVED: Any = msgspec.UNSET
+"""In place of a value: nothing has moved, so the handler was not called."""
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """An answer and the stamp of what it was read from; or `UNMOVED` with how fresh the answer is by now."""
+
+    value: Any
+    freshness: Freshness
+    stamp: Stamp
 
 
 class QueryBus:
@@ -150,12 +171,31 @@ class QueryBus:
         at: Position | None = None,
     ) -> Answer[Any]:
         """The answer of one query. Raises Stale (or Building) when the demand is not met within `timeout` seconds."""
+        if at is not None:
+            return await self._ask_past(self.handler_of(query), query, at)
+        looked = await self.look(query, after=after, max_staleness=max_staleness, timeout=timeout, strong=strong)
+        return Answer(looked.value, looked.freshness)
+
+    def handler_of(self, query: Any) -> QueryHandler:
+        """What answers a query. Raises UnknownMessage."""
         handler = self._handlers.get(type(query))
         if handler is None:
             known = sorted(cls.__name__ for cls in self._handlers)
             raise UnknownMessage("query handler", type(query).__name__, known)
-        if at is not None:
-            return await self._ask_past(handler, query, at)
+        return handler
+
+    async def look(
+        self,
+        query: Any,
+        *,
+        after: Token | None = None,
+        max_staleness: float | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        strong: bool = False,
+        unless: Stamp | None = None,
+    ) -> Looked:
+        """As `ask`, and says where its read models stood; where they still stand at `unless` the handler is not called."""
+        handler = self.handler_of(query)
         demand = _NONE
         if after is not None or max_staleness is not None or strong:
             seen = position_in(after, self._store.id) if after is not None else 0
@@ -171,7 +211,10 @@ class QueryBus:
                     if demand is _NONE or demand.is_met(freshness):
                         if freshness.parked and demand.seen:
                             await self._refuse_parked(snapshot, handler, demand.seen)
-                        return Answer(await self._call(handler, query, snapshot), freshness)
+                        stamp = _stamp_of(snapshot, freshness)
+                        if stamp == unless:
+                            return Looked(UNMOVED, freshness, stamp)
+                        return Looked(await self._call(handler, query, snapshot), freshness, stamp)
                     position = freshness.position
             except Building as error:
                 building = error
@@ -266,6 +309,11 @@ class QueryBus:
         if handler.asynchronous:
             return await handler.function(query, **extra)
         return await asyncio.to_thread(handler.function, query, **extra)
+
+
+def _stamp_of(snapshot: Snapshot, freshness: Freshness) -> Stamp:
+    found = tuple((name, at.generation, at.position, at.revision) for name, at in snapshot.checkpoints.items())
+    return found or (("", 0, freshness.head, 0),)  # no read models: only the log can have moved
 
 
 def _position_of(checkpoint: Checkpoint) -> Position:

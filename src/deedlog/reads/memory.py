@@ -29,6 +29,7 @@ from deedlog.reads.port import (
     Stored,
     Wanted,
     Within,
+    Work,
     is_free,
     readable,
 )
@@ -118,6 +119,12 @@ class MemoryReadStore(ReadStore):
 
     async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
         self.write_now(projected, changes, before, after)
+
+    async def transact(self, projected: Projected, before: Checkpoint, work: Work) -> Checkpoint:
+        raise NotSupported("the memory read store has no SQL", fix="use a SQLite store")
+
+    async def restart(self, projected: Projected, head: Position, statements: Sequence[str]) -> Checkpoint:
+        raise NotSupported("the memory read store has no SQL", fix="use a SQLite store")
 
     def within(self, transaction: object) -> Within:
         return _MemoryWithin(self)

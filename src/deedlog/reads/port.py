@@ -1,7 +1,7 @@
 """The read store's port: rows by key, written with their checkpoint, read in one consistent snapshot."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, TypeAlias
 
@@ -229,6 +229,29 @@ class Snapshot(ABC):
         """Rows of a SELECT in the store's own dialect. Raises NotSupported on a store without SQL."""
 
 
+class SqlWriter(ABC):
+    """Handed to a free-form projection: statements in the store's own dialect, in the commit of its checkpoint."""
+
+    @abstractmethod
+    def execute(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> int:
+        """Runs one statement; how many rows it changed, -1 where there is no such number.
+
+        Raises Misuse with the database's words.
+        """
+
+    @abstractmethod
+    def all(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """All rows of a SELECT, what was written before included."""
+
+    @abstractmethod
+    def attempt(self, work: Callable[[], None]) -> None:
+        """Runs `work`; what it wrote is undone when it raises."""
+
+
+Work: TypeAlias = Callable[[SqlWriter], tuple[Checkpoint, Changes]]
+"""Writes what it likes, and says where the projection is then and what it parked."""
+
+
 class Within(ABC):
     """The rows of a read store inside a transaction of the event store, which commits them with the events. On its thread."""
 
@@ -291,6 +314,20 @@ class ReadStore(ABC):
 
         Raises Conflict when the position, the epoch or the revision are no longer those of `before`. Raises Misuse for a row
         that can't be stored. The number of parked keys is counted anew.
+        """
+
+    @abstractmethod
+    async def transact(self, projected: Projected, before: Checkpoint, work: Work) -> Checkpoint:
+        """Runs `work` in one commit with the checkpoint that it gives; not on the event loop. Raises what `write` raises.
+
+        Raises NotSupported on a store without SQL.
+        """
+
+    @abstractmethod
+    async def restart(self, projected: Projected, head: Position, statements: Sequence[str]) -> Checkpoint:
+        """Runs `statements` (they empty the projection's own tables) and starts a new generation, in one commit.
+
+        Queries are refused until it has come to `head`. Raises NotSupported on a store without SQL.
         """
 
     @abstractmethod

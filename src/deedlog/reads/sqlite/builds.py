@@ -132,6 +132,16 @@ def rollback(connection: sqlite3.Connection, name: str) -> Checkpoint:
     return _again(connection, name, kept[-1].generation)
 
 
+def restart(connection: sqlite3.Connection, projected: Projected, head: Position) -> Checkpoint:
+    before = generations(connection, projected.name)
+    made = create(connection, projected, state="current", building_to=head)
+    for old in before:
+        drop(connection, projected.name, old.generation)
+    show(connection, projected, made.generation)
+    connection.execute(sql.SHOW, (projected.name, made.generation))
+    return _again(connection, projected.name, made.generation)
+
+
 def _drop_others(connection: sqlite3.Connection, name: str, keep: tuple[int, ...]) -> None:
     for checkpoint in generations(connection, name):
         if checkpoint.generation not in keep and checkpoint.state != "aside":

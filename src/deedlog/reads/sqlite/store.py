@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar, cast
 
 from deedlog.errors import Conflict, Misuse
@@ -21,6 +21,7 @@ from deedlog.reads.port import (
     Stored,
     Wanted,
     Within,
+    Work,
     is_free,
 )
 from deedlog.reads.sqlite import builds, letters
@@ -28,6 +29,7 @@ from deedlog.reads.sqlite import statements as sql
 from deedlog.reads.sqlite.columns import register
 from deedlog.reads.sqlite.rows import RowTables, SqliteWithin
 from deedlog.reads.sqlite.snapshot import SqliteSnapshot
+from deedlog.reads.sqlite.writer import SqliteSqlWriter
 from deedlog.sqlite.database import Database
 from deedlog.sqlite.errors import translate, translated
 from deedlog.sqlite.pool import ReaderPool
@@ -117,6 +119,23 @@ class SqliteReadStore(ReadStore):
 
     async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
         await self._write("project", lambda connection: self._rows.write(connection, projected, changes, before, after))
+
+    async def transact(self, projected: Projected, before: Checkpoint, work: Work) -> Checkpoint:
+        def run(connection: sqlite3.Connection) -> Checkpoint:
+            after, changes = work(SqliteSqlWriter(connection))
+            self._rows.write(connection, projected, changes, before, after)
+            return after
+
+        return await self._write("project", run)
+
+    async def restart(self, projected: Projected, head: Position, statements: Sequence[str]) -> Checkpoint:
+        def run(connection: sqlite3.Connection) -> Checkpoint:
+            writer = SqliteSqlWriter(connection)
+            for statement in statements:
+                writer.execute(statement)
+            return builds.restart(connection, projected, head)
+
+        return await self._write("rebuild", run)
 
     def within(self, transaction: object) -> Within:
         return SqliteWithin(self._rows, cast(sqlite3.Connection, transaction))

@@ -21,6 +21,7 @@ from deedlog.reads.port import (
     Stored,
     Wanted,
     Within,
+    Work,
 )
 from deedlog.store.port import (
     ANY,
@@ -178,6 +179,12 @@ class CrashingReads(ReadStore):
         elif self._moment == "after the write":
             await self._inner.write(projected, changes, before, after)
         raise Crash
+
+    async def transact(self, projected: Projected, before: Checkpoint, work: Work) -> Checkpoint:
+        return await self._inner.transact(projected, before, work)
+
+    async def restart(self, projected: Projected, head: Position, statements: Sequence[str]) -> Checkpoint:
+        return await self._inner.restart(projected, head, statements)
 
     def within(self, transaction: object) -> Within:
         return self._inner.within(transaction)
