@@ -15,7 +15,7 @@ from deedlog.projections.projection import Projection
 from deedlog.projections.runner import Runner
 from deedlog.reads.memory import MemoryReadStore
 from deedlog.reads.model import Key
-from deedlog.reads.port import Changes, Letter, Place, Skip, Stored
+from deedlog.reads.port import STREAM, Changes, Letter, Place, Skip, Stored
 from deedlog.store.port import EventStore
 from deedlog.types import Position
 
@@ -104,7 +104,10 @@ async def explain(
 
 
 class Touched:
-    """Watches a fold for every row that these events touched, by handlers of their own or by rows that look those up."""
+    """Watches a fold for every row that these events touched, by handlers of their own or by rows that look those up.
+
+    `reached` are those, and with them the rows that would have been touched, had nothing failed.
+    """
 
     def __init__(self, positions: Collection[Position]) -> None:
         self.places: set[Place] = set()
@@ -114,3 +117,7 @@ class Touched:
         looked_up = ((lookup.model.name, getattr(step.event, lookup.model.key)) for lookup in step.handler.lookups)
         if step.recorded.position in self._positions or any(place in self.places for place in looked_up):
             self.places.add((step.handler.model.name, key))
+
+    def reached(self, letters: Iterable[Letter]) -> set[Place]:
+        failed = {letter.place for letter in letters if letter.error is not None and letter.model != STREAM}
+        return self.places | failed

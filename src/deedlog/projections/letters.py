@@ -99,10 +99,11 @@ class DeadLetters(Letters):
         for _ in range(ATTEMPTS):
             current = await self._current()
             await aside.fold(current.position)
-            wanted = {*places, *(touched.places if touched is not None else ())}
+            found = await aside.letters()
+            wanted = {*places, *(touched.reached(found) if touched is not None else ())}
             letters = [
                 msgspec.structs.replace(letter, attempts=before.get((letter.place, letter.position), 0) + 1)
-                for letter in await aside.letters()
+                for letter in found
                 if letter.place in wanted
             ]
             changes = self._changes(aside, wanted, letters, skips)

@@ -65,8 +65,9 @@ class MemoryReadStore(ReadStore):
         return
 
     def _new(self, projected: Projected, **values: Any) -> _Generation:
-        checkpoint = Checkpoint(generation=next(self._numbers), definition=projected.definition, shape=projected.shape, **values)
-        generation = _Generation(projected, checkpoint)
+        revision = 1 if self._skips.get(projected.name) else 0  # then there is something to read
+        fixed = {"generation": next(self._numbers), "definition": projected.definition, "shape": projected.shape}
+        generation = _Generation(projected, Checkpoint(**fixed, revision=revision, **values))
         self._by_name.setdefault(projected.name, []).append(generation)
         return generation
 
@@ -171,8 +172,7 @@ class MemoryReadStore(ReadStore):
     async def begin_rebuild(self, projected: Projected) -> Checkpoint:
         kept = [g for g in self._all(projected.name) if g.checkpoint.state != "aside"]
         self._by_name[projected.name] = kept
-        skips = 1 if self._skips.get(projected.name) else 0  # then there is something to read
-        return self._new(projected, live=False, state="aside", revision=skips).checkpoint
+        return self._new(projected, live=False, state="aside").checkpoint
 
     async def switch(self, projected: Projected, built: Checkpoint) -> Checkpoint:
         live = self._own(projected)

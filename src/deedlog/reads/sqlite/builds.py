@@ -51,11 +51,10 @@ def prepare(connection: sqlite3.Connection, projected: Projected, head: Position
     return _again(connection, projected.name, mine.generation)
 
 
-def create(
-    connection: sqlite3.Connection, projected: Projected, *, state: str, building_to: int, revision: int = 0
-) -> Checkpoint:
+def create(connection: sqlite3.Connection, projected: Projected, *, state: str, building_to: int) -> Checkpoint:
     """Empty tables under a number that was never given before."""
     (newest,) = connection.execute(sql.NEWEST).fetchone()
+    revision = int(connection.execute(sql.SKIPS, (projected.name,)).fetchone() is not None)  # then there is something to read
     generation = int(newest) + 1
     run(connection, (s for model in projected.models for s in sql.create(model, generation)))
     tables = json.dumps([model.table for model in projected.models])
@@ -76,16 +75,17 @@ def _show(connection: sqlite3.Connection, name: str, generation: int, tables: li
 
 
 def drop(connection: sqlite3.Connection, name: str, generation: int) -> None:
-    (tables,) = connection.execute(sql.TABLES, (name, generation)).fetchone()
-    run(connection, (s for table in json.loads(tables) for s in sql.drop(table, generation)))
+    found = connection.execute(sql.TABLES, (name, generation)).fetchone()
+    if found is None:  # another rebuild was faster
+        return
+    run(connection, (s for table in json.loads(found[0]) for s in sql.drop(table, generation)))
     connection.execute(sql.DROP_LETTERS, (generation,))
     connection.execute(sql.REMOVE, (name, generation))
 
 
 def begin_rebuild(connection: sqlite3.Connection, projected: Projected) -> Checkpoint:
     aside = [c.generation for c in generations(connection, projected.name) if c.state == "aside"]
-    skips = connection.execute(sql.SKIPS, (projected.name,)).fetchone() is not None  # then there is something to read
-    made = create(connection, projected, state="aside", building_to=0, revision=int(skips))
+    made = create(connection, projected, state="aside", building_to=0)
     for old in aside:  # after the new one has its number
         drop(connection, projected.name, old)
     return made
@@ -111,6 +111,7 @@ def switch(connection: sqlite3.Connection, projected: Projected, built: Checkpoi
 
 def go_live(connection: sqlite3.Connection, projected: Projected, checkpoint: Checkpoint) -> Checkpoint:
     name, generation = projected.name, checkpoint.generation
+    _again(connection, name, generation)
     before = next((c for c in generations(connection, name) if c.live), None)
     connection.execute(sql.BUILT, (name, generation))
     if before is None or before.generation < generation:
@@ -149,7 +150,10 @@ def _drop_others(connection: sqlite3.Connection, name: str, keep: tuple[int, ...
 
 
 def _again(connection: sqlite3.Connection, name: str, generation: int) -> Checkpoint:
-    return next(c for c in generations(connection, name) if c.generation == generation)
+    for found in generations(connection, name):
+        if found.generation == generation:
+            return found
+    raise Conflict(f"generation {generation} of {name} is gone", fix="read its checkpoint again")
 
 
 def run(connection: sqlite3.Connection, statements: Iterable[str]) -> None:

@@ -1,0 +1,61 @@
+"""Dead letters where they could get lost: a stream that can be read again but not folded, skips and new builds, tokens."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from deedlog.projections.letters import DeadLetters
+from deedlog.reads.port import STREAM, ReadStore
+from deedlog.store.port import EventStore
+from deedlog.testing import TestClock
+from deedlog.testing.contracts.faults import Unreadable
+from deedlog.testing.contracts.ledger import Deposited, Opened, codec, expected, together
+from deedlog.testing.contracts.ledger_stores import LedgerTests, breaking, catch_up, only, rows_in
+from tests.unit.ledgers import LEDGERS
+
+OPENED = [Opened("a1", "ann"), Deposited("a1", 1), Opened("x", "ann")]
+
+
+@pytest.fixture(params=LEDGERS)
+def ledger(request: pytest.FixtureRequest) -> LedgerTests:
+    return LEDGERS[request.param]
+
+
+def letters_of(store: EventStore, reads: ReadStore) -> DeadLetters:
+    return DeadLetters(together, store, reads, codec, TestClock())
+
+
+async def test_an_event_of_a_parked_stream_that_fails_when_it_can_be_read_parks_its_row(
+    tmp_path: Path, ledger: LedgerTests
+) -> None:
+    events = [*OPENED, Deposited("x", 2), Deposited("a1", 3)]
+    async with ledger.opened(tmp_path, events) as (store, reads):
+        await catch_up(Unreadable(store, 4), reads)
+        letters = letters_of(store, reads)
+        assert [(one.model, one.position) for one in await letters.list()] == [(STREAM, 4)]
+        with breaking("x"):
+            left = await letters.retry()
+        assert {(one.model, one.key, one.position) for one in left} == {("Account", "x", 4), ("Statement", "x", 4)}
+        assert {(one.model, one.key, one.position) for one in await letters.list()} == {
+            ("Account", "x", 4),
+            ("Statement", "x", 4),
+        }
+        await letters.retry()
+        assert await rows_in(reads, together) == only(together, expected(events))
+
+
+async def test_a_new_definition_keeps_to_the_skips(tmp_path: Path, ledger: LedgerTests) -> None:
+    events = [*OPENED, Deposited("x", 2), Deposited("x", 3)]
+    async with ledger.opened(tmp_path, events) as (store, reads):
+        with breaking("x"):
+            await catch_up(store, reads)
+        letters = letters_of(store, reads)
+        await letters.skip(("Account", "x"), 4, by="ann", why="typed twice")
+        await letters.retry()
+        old = await rows_in(reads, together)
+        newer = msgspec.structs.replace(together.projected, definition="newer")
+        at = await reads.prepare(newer, 5)
+        parked = await reads.parked(newer, at)
+        assert parked.skips == {("Account", "x"): {4}}
+        assert at.revision > 0
