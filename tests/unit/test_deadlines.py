@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,15 @@ class Stall:
         coalescer = app.running.store._coalescer  # type: ignore[attr-defined]
         self._write = coalescer._write
         coalescer._write = self._stalled
+        self._later: list[asyncio.Task[None]] = []
 
-    async def _stalled(self, batch: list[Any]) -> Sequence[Any]:
+    def _stalled(self, batch: list[Any], answer: Any) -> None:
         self.taken.set()
+        self._later.append(asyncio.create_task(self._when_free(batch, answer)))
+
+    async def _when_free(self, batch: list[Any], answer: Any) -> None:
         await self.free.wait()
-        outcomes: Sequence[Any] = await self._write(batch)
-        return outcomes
+        self._write(batch, answer)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from deedlog.errors import Unavailable
 
 T = TypeVar("T")
-_Job = tuple[Callable[[], Any], asyncio.Future[Any], asyncio.AbstractEventLoop]
+_Job = tuple[Callable[[], Any], Callable[[Any, BaseException | None], None], asyncio.AbstractEventLoop]
 
 
 class WorkerThread:
@@ -23,12 +24,15 @@ class WorkerThread:
 
     def submit(self, call: Callable[[], T]) -> "asyncio.Future[T]":
         """A future of the running loop. Cancelling it does not stop the call. Raises Unavailable after `stop`."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.run(call, partial(_settle, future))
+        return future
+
+    def run(self, call: Callable[[], T], answer: Callable[[T, BaseException | None], None]) -> None:
+        """Has `answer` called on the running loop, with the result, or with None and the error. Raises as `submit`."""
         if self._stopped:
             raise Unavailable("the store is closed", fix="start the app again")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put((call, future, loop))
-        return future
+        self._jobs.put((call, answer, asyncio.get_running_loop()))
 
     def stop(self) -> None:
         """Ends the thread after the calls already submitted."""
@@ -38,19 +42,24 @@ class WorkerThread:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            call, future, loop = job
+            call, answer, loop = job
+            result, failure = None, None
             try:
                 result = call()
             except BaseException as error:  # handed to the caller, whatever it is
-                self._answer(loop, future, None, error)
-            else:
-                self._answer(loop, future, result, None)
-            del job, call, future, loop
+                failure = error
+            self._hand_back(loop, answer, result, failure)
+            del job, call, answer, loop, result, failure
 
     @staticmethod
-    def _answer(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
+    def _hand_back(
+        loop: asyncio.AbstractEventLoop,
+        answer: Callable[[Any, BaseException | None], None],
+        result: Any,
+        failure: BaseException | None,
+    ) -> None:
         try:
-            loop.call_soon_threadsafe(_settle, future, result, error)
+            loop.call_soon_threadsafe(answer, result, failure)
         except RuntimeError:  # the loop was closed meanwhile; nobody waits any more
             return
 

@@ -10,7 +10,7 @@ from deedlog.ids import new_id
 from deedlog.messages.envelope import RecordedEvent, to_micros
 from deedlog.messages.streams import check_stream
 from deedlog.store.batch import Found, Outcome, command_ids_of, matchings_of, settle, streams_of, tips_of
-from deedlog.store.coalescer import MAX_WAITING, Coalescer
+from deedlog.store.coalescer import MAX_WAITING, Coalescer, by_task
 from deedlog.store.importing import checked_streams, settle_import
 from deedlog.store.port import (
     ANY,
@@ -45,7 +45,7 @@ class MemoryEventStore(EventStore):
         self._commands_at: dict[str, int] = {}
         self._closed: dict[StreamName, StreamClosing] = {}
         self._states: dict[StreamName, StoredState] = {}
-        self._coalescer = Coalescer(self._write, max_waiting)
+        self._coalescer = Coalescer(by_task(self._write), max_waiting)
         self._signal = Signal()
 
     async def open(self) -> None:

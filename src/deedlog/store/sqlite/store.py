@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TypeVar
 
 from deedlog.messages.envelope import RecordedEvent
@@ -12,7 +13,7 @@ from deedlog.sqlite.errors import translate, translated
 from deedlog.sqlite.pool import ReaderPool
 from deedlog.sqlite.thread import WorkerThread
 from deedlog.store.batch import Outcome
-from deedlog.store.coalescer import MAX_WAITING, Coalescer
+from deedlog.store.coalescer import MAX_WAITING, Answer, Coalescer
 from deedlog.store.port import (
     ANY,
     PAGE,
@@ -81,10 +82,13 @@ class SqliteEventStore(EventStore):
     ) -> Appended:
         return await self._coalescer.submit(Submission(tuple(writes), command, tuple(conditions)))
 
-    async def _write_on_thread(self, batch: list[Submission]) -> Sequence[Outcome]:
-        outcomes = await self._writing.submit(lambda: self._appends.write(batch))
-        self._signal.wake()
-        return outcomes
+    def _write_on_thread(self, batch: list[Submission], answer: Answer) -> None:
+        def done(outcomes: Sequence[Outcome], error: BaseException | None) -> None:
+            if error is None:
+                self._signal.wake()
+            answer(() if error is not None else outcomes, error)
+
+        self._writing.run(partial(self._appends.write, batch), done)
 
     async def import_events(self, events: Sequence[ImportedEvent], *, expected_head: Position | None = None) -> Appended:
         imported = await self._writing.submit(lambda: self._appends.import_events(events, expected_head))
