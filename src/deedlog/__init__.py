@@ -36,6 +36,7 @@ from deedlog.messages.envelope import Metadata, RecordedEvent
 from deedlog.module import Module
 from deedlog.projections.declare import ends, on, starts
 from deedlog.queries.bus import Sql
+from deedlog.queries.watch import Answers
 from deedlog.reads.model import ReadModel
 from deedlog.reads.port import SqlWriter
 from deedlog.reads.reader import Page, Reader
@@ -48,6 +49,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Aggregate",
     "Answer",
+    "Answers",
     "AnyVersion",
     "App",
     "Append",

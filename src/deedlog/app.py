@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar, overload
@@ -34,6 +34,7 @@ from deedlog.projecting import Projecting
 from deedlog.projections.aside import Change
 from deedlog.projections.runner import Runner
 from deedlog.queries.bus import DEFAULT_TIMEOUT, QueryBus
+from deedlog.queries.watch import Answers, Watching
 from deedlog.reads.memory import MemoryReadStore
 from deedlog.reads.port import Checkpoint, ReadStore
 from deedlog.reads.sqlite import SqliteReadStore
@@ -214,6 +215,24 @@ class App(Module):
         )
 
     @overload
+    def watch(self, query: Query[T], *, after: Token | None = None, max_staleness: float | None = None) -> Answers[T]: ...
+    @overload
+    def watch(self, query: object, *, after: Token | None = None, max_staleness: float | None = None) -> Answers[Any]: ...
+    def watch(self, query: object, *, after: Token | None = None, max_staleness: float | None = None) -> Answers[Any]:
+        """A live query: iterate over it for the answer now, and a new one each time its value changes.
+
+        `after`, `max_staleness`: as for `ask`; Stale is raised from the iteration, as is what the handler raises, and does not
+        end it. Many who watch the same share one evaluation. See `Answers` for slow listeners, and for how it ends.
+        """
+
+        async def watching() -> Watching:
+            running = await self._started()
+            running.codec.encode(query)  # refuses values of a wrong type
+            return running.watching
+
+        return Answers(watching, query, after, max_staleness)
+
+    @overload
     async def load(self, kind: type[S], key: object, *, version: int | None = None, at: datetime | None = None) -> Loaded[S]: ...
     @overload
     async def load(self, kind: str, key: object, *, version: int | None = None, at: datetime | None = None) -> Loaded[Any]: ...
@@ -281,6 +300,8 @@ class Running:
         dispatch = AggregateDispatch(self.store, self.codec, cache, self.loading)
         self.commands = CommandBus(self.store, self.codec, self.loading, dispatch, self._send)
         self.queries = QueryBus(self.store, self.reads, self.codec, app.clock)
+        runners, moves = self.projections.runners, self.projections.moves
+        self.watching = Watching(self.queries, self.store, self.codec, runners, moves)
         self._tasks: list[asyncio.Task[None]] = []
         self._bind()
 
@@ -325,10 +346,11 @@ class Running:
 
     async def stop(self) -> None:
         self.stopping = True
+        ending = self.watching.end()
         for task in self._tasks:
             task.cancel()
         try:  # cancelled on the way, it still lets go of everything
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, *ending, return_exceptions=True)
             await self.projections.stop()
             await self.snapshots.settle()
         finally:
@@ -373,7 +395,7 @@ class Running:
         digest = hashlib.blake2b(kind.name.encode() + b"\0" + self.codec.content_of(command), digest_size=16)
         return CommandKey(id, digest.hexdigest())
 
-    async def execute(
+    def execute(
         self,
         command: Any,
         id: str | None = None,
@@ -383,16 +405,16 @@ class Running:
         actor: str | None = None,
         tenant: str | None = None,
         timeout: float | None = None,
-    ) -> Receipt:
+    ) -> Awaitable[Receipt]:
         """As `App.execute`, for a command that this app's codec has checked or read."""
         command_id = id if id is not None else self._ids()
         metadata = Metadata(correlation_id or command_id, causation_id or command_id, traceparent, actor, tenant)
         key = self.key_of(id, command) if id is not None else None
         if timeout is None:
-            return await self.commands.proceed(CommandContext(command, command_id, metadata, key))
+            return self.commands.proceed(CommandContext(command, command_id, metadata, key))
         deadline = Deadline()
         context = CommandContext(command, command_id, metadata, key, deadline)
-        return await deadline.within(timeout, lambda: self.commands.proceed(context))
+        return deadline.within(timeout, lambda: self.commands.proceed(context))
 
     async def _send(self, command: Any, cause: CommandContext, id: str | None) -> Receipt:
         """A further command of the same conversation. It shares the deadline of its cause."""

@@ -49,6 +49,7 @@ class Projecting:
             store.inline = InlineFolds(inline, reads, codec)
         self.alerts: dict[str, Alert] = {}
         self.running = False
+        self.since = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def prepare(self) -> None:
@@ -62,6 +63,7 @@ class Projecting:
     def start(self) -> None:
         """Lets the runners run, each in a task of its own; another keeps the leases, and one audits."""
         self.running = True
+        self.since = to_micros(self._clock.now())
         for name, runner in self.runners.items():
             self._tasks.append(asyncio.create_task(runner.run(), name=f"deedlog {name}"))
         if self.runners:
@@ -78,6 +80,16 @@ class Projecting:
                 await self._reads.release(self.worker.name)
             except DeedlogError as error:  # the file is gone, or the disk is full: the leases run out by themselves
                 logger.warning("leases were not given up: %s", error)
+
+    def ended(self) -> dict[str, str]:
+        """What runs no longer although it should, by its name (a projection's, `leases`, `auditor`), with what ended it."""
+        return {task.get_name().removeprefix("deedlog "): _end_of(task) for task in self._tasks if task.done()}
+
+    def moves(self, projection: str) -> bool:
+        """Whether this process moves a projection now: it has the lease, nobody paused it, and its runner lives."""
+        at = self.runners[projection].checkpoint
+        mine = at.owner == self.worker.name and not at.paused and at.state == "current"
+        return self.running and mine and projection not in self.ended()
 
     @staticmethod
     async def _every(seconds: float, work: Callable[[], Any]) -> None:
@@ -199,3 +211,9 @@ def _runner_class(projection: Projection) -> type[Runner]:
 
 def _names_of(name: str, projection: Projection) -> list[str]:
     return [fold.model.name for fold in projection.folds] or [name]
+
+
+def _end_of(task: asyncio.Task[None]) -> str:
+    if task.cancelled():
+        return "it was cancelled"
+    return repr(task.exception() or "it returned")

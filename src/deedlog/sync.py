@@ -9,10 +9,10 @@ import concurrent.futures
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from deedlog.commands.context import Receipt
 from deedlog.commands.importing import Importable, Imported
@@ -22,6 +22,7 @@ from deedlog.errors import Misuse, Unavailable
 from deedlog.messages.base import Query
 from deedlog.projections.aside import Change
 from deedlog.queries.bus import DEFAULT_TIMEOUT
+from deedlog.queries.watch import Answers
 from deedlog.reads.port import Checkpoint
 from deedlog.store.port import StreamClosing
 from deedlog.types import Position, Token
@@ -140,6 +141,18 @@ class Sync:
             self._app.ask(query, after=after, max_staleness=max_staleness, timeout=timeout, strong=strong, at=at)
         )
         return answer
+
+    @overload
+    def watch(
+        self, query: Query[T], *, after: Token | None = None, max_staleness: float | None = None
+    ) -> "BlockingAnswers[T]": ...
+    @overload
+    def watch(
+        self, query: object, *, after: Token | None = None, max_staleness: float | None = None
+    ) -> "BlockingAnswers[Any]": ...
+    def watch(self, query: object, *, after: Token | None = None, max_staleness: float | None = None) -> "BlockingAnswers[Any]":
+        """As `app.watch(…)`: each `next` returns when there is another answer."""
+        return BlockingAnswers(self._app.watch(query, after=after, max_staleness=max_staleness), self._run)
 
     @overload
     def load(self, kind: type[S], key: object, *, version: int | None = None, at: datetime | None = None) -> Loaded[S]: ...
@@ -262,6 +275,42 @@ class Sync:
         self._lock = threading.Lock()
         self._started_before_fork = self._app._running is not None
         self._portal = None
+
+
+class BlockingAnswers(Generic[T], Iterator[Answer[T]]):
+    """`Answers` for a caller that blocks: a plain iterator, which ends at `close()`, at the end of `with`, or with the app."""
+
+    def __init__(self, answers: Answers[T], run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._answers = answers
+        self._run = run
+
+    @property
+    def lost(self) -> int:
+        """How many answers made room for newer ones."""
+        return self._answers.lost
+
+    def __iter__(self) -> "BlockingAnswers[T]":
+        return self
+
+    def __next__(self) -> Answer[T]:
+        if self._answers.over:
+            raise StopIteration
+        try:
+            answer: Answer[T] = self._run(self._answers.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None
+        return answer
+
+    def close(self) -> None:
+        """Ends the iteration, also for a thread that waits in it."""
+        if not self._answers.over:
+            self._run(self._answers.aclose())
+
+    def __enter__(self) -> "BlockingAnswers[T]":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
 
 class _Portal:

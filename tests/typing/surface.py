@@ -11,6 +11,7 @@ import attrs
 from deedlog import (
     Aggregate,
     Answer,
+    Answers,
     AnyVersion,
     App,
     Append,
@@ -320,6 +321,13 @@ async def use() -> None:
         assert_type(answer.freshness.behind_events, int)
         assert_type((await app.ask(Expensive())).value.rows, list[ProductView])
         assert_type(await app.ask(Untyped("p1")), Answer[Any])
+        async with app.watch(GetProduct("p1"), after=receipt.token) as answers:
+            assert_type(answers, Answers[ProductView])
+            assert_type(await anext(answers), Answer[ProductView])
+            assert_type(answers.lost, int)
+        async for found in app.watch(Untyped("p1"), max_staleness=60):
+            assert_type(found, Answer[Any])
+            break
         await app.execute(Drop("p1"))
 
 
@@ -330,6 +338,8 @@ def use_blocking() -> None:
         assert_type(app.sync.ask(GetProduct("p1"), after=receipt.token), Answer[ProductView])
         assert_type(app.sync.ask(Expensive()).value.rows, list[ProductView])
         assert_type(app.sync.ask(Untyped("p1")), Answer[Any])
+        with app.sync.watch(GetProduct("p1")) as answers:
+            assert_type(next(answers).value, ProductView)
         app.sync.catch_up()
         assert_type(app.sync.rebuild("ProductView").position, int)
 
