@@ -38,6 +38,7 @@ MOST = {
     "lease": 5,
 }
 """A point is killed at its first to at most this many-th time."""
+EARLY = 3
 UNREACHED: dict[str, str] = {
     "repair": "no such work yet",
     "letters": "no such work yet",
@@ -73,19 +74,21 @@ def points() -> list[str]:
     return [point for point in faults.POINTS if point.partition(".")[0] not in UNREACHED]
 
 
-def plans(seed: str, kills: int, wanted: Sequence[str | None], most: int = 1000) -> list[Plan]:
-    """So many kills, each wanted point in turn, at its first to at most `most`-th time; None is at random.
+def plans(seed: str, kills: int, wanted: Sequence[str | None], *, surely: bool = False) -> list[Plan]:
+    """So many kills, each wanted point in turn; None is at random. The same seed gives the same plans.
 
-    The same seed gives the same plans.
+    `surely`: early, and alone, since a second process may have the lease; then each point is reached.
     """
     dice = random.Random(seed)
     found = []
     for number in range(kills):
         point = wanted[number % len(wanted)]
-        at = dice.randint(1, min(most, MOST[point.partition(".")[0]])) if point else 0
+        most = MOST[point.partition(".")[0]] if point else 0
+        at = dice.randint(1, min(most, EARLY) if surely else most) if point else 0
         seconds = dice.uniform(FIRST_RANDOM, LAST_RANDOM)
+        paired = dice.random() < PAIRED and not (point and surely)
         checked = number == kills - 1 or dice.random() >= UNCHECKED
-        found.append(Plan(point, at, seconds, dice.random() < PAIRED, checked))
+        found.append(Plan(point, at, seconds, paired, checked))
     return found
 
 

@@ -20,7 +20,7 @@ USED = re.compile(r"(?:transaction|_write)\(\s*\"(\w+)\"")
 def test_killed_at_each_point_it_loses_nothing_and_does_nothing_twice() -> None:
     halves = points()[::2], points()[1::2]
     files = [
-        (f"{SEED}{number}", plans(f"{SEED}{number}", len(half) + AT_RANDOM, [*half, *[None] * AT_RANDOM], most=3))
+        (f"{SEED}{number}", plans(f"{SEED}{number}", len(half) + AT_RANDOM, [*half, *[None] * AT_RANDOM], surely=True))
         for number, half in enumerate(halves)
     ]
     records = list(lives(files))
