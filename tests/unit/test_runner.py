@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deedlog import App, Conflict, Event, Query, Reader, ReadModel, Unavailable, on
-from deedlog.reads.port import STREAM, Find
+from deedlog.reads.port import STREAM, Find, Order
 from deedlog.sqlite.bulk import insert_many
 from deedlog.store.port import StreamWrite
 from deedlog.types import Any as AnyVersion
@@ -103,7 +103,8 @@ async def test_a_key_that_can_not_be_one_parks_the_stream_and_all_before_is_writ
         letters = await app.running.projections.letters_of("Tally").list()
         assert [(letter.model, letter.key, letter.position) for letter in letters] == [(STREAM, "strange-1", p) for p in (3, 4)]
         async with app.running.reads.snapshot([app.running.runners["Tally"].projection.projected]) as snapshot:
-            found = await snapshot.find(app.running.runners["Tally"].projection.folds[0].model, Find())
+            model = app.running.runners["Tally"].projection.folds[0].model
+            found = await snapshot.find(model, Find(order=(Order(model.key),)))
         assert [row.count for row in found] == [2]
     finally:
         await app.stop()

@@ -63,14 +63,17 @@ def plan(projection: Projection, batch: Iterable[Folded], parked: Parked = NOTHI
     where: dict[tuple[str, str], set[Any]] = {}
     letters: list[Letter] = []
     streams = {key for model, key in parked.places if model == STREAM} if parked.places else set()
+    handlers, skips = projection.handlers, parked.skips
     for recorded, event in batch:
         if streams and recorded.stream in streams:
             letters.append(letter_of(recorded, STREAM, recorded.stream))
             continue
-        if _skips(parked, (STREAM, recorded.stream), recorded):
+        if skips and _skips(parked, (STREAM, recorded.stream), recorded):
             continue
         try:
-            found = _steps_of(projection, recorded, event)
+            if isinstance(event, Exception):
+                raise event
+            found = [Step(recorded, event, handler, handler.keys(event)) for handler in handlers[type(event)]]
         except Exception as error:
             letters.append(letter_of(recorded, STREAM, recorded.stream, error))
             streams.add(recorded.stream)
@@ -91,12 +94,6 @@ def plan(projection: Projection, batch: Iterable[Folded], parked: Parked = NOTHI
                     keys[lookup.model.name].add(key)
             steps.append(step)
     return Plan(steps, Wanted(keys, where), letters)
-
-
-def _steps_of(projection: Projection, recorded: RecordedEvent, event: Any) -> list[Step]:
-    if isinstance(event, Exception):
-        raise event
-    return [Step(recorded, event, handler, handler.keys(event)) for handler in projection.handlers[type(event)]]
 
 
 def _skips(parked: Parked, place: Place, recorded: RecordedEvent) -> bool:
@@ -155,8 +152,43 @@ class BatchFold:
 
     def apply(self, steps: Iterable[Step]) -> None:
         """Takes `steps` in order. Raises Spoilt unless it folds with care; the rows are then of no use."""
+        plain = not (self._careful or self._places or self._parked.skips)
         for step in steps:
-            self._apply(step)
+            if plain and step.handler.plain:
+                self._apply_plain(step)
+            else:
+                self._apply(step)
+
+    def _apply_plain(self, step: Step) -> None:
+        """What `_apply` does where nothing is parked, looked up or indexed: most of all steps, so it is written out."""
+        recorded, event, handler = step.recorded, step.event, step.handler
+        model, function = handler.model, handler.function
+        slots = self._slots[model.name]
+        for key in step.keys:
+            slot = slots.get(key)
+            if slot is None:
+                slot = slots[key] = _Slot(None, 0, existed=False)
+            elif recorded.position <= slot.position:
+                continue
+            row = slot.row
+            try:
+                if handler.role == "starts":
+                    row = function(event)
+                elif row is not None:
+                    function(row, event)
+                elif handler.start_missing:
+                    row = model.cls(**{model.key: key})
+                    function(row, event)
+                else:
+                    continue
+                if getattr(row, model.key) != key:
+                    raise _other_key(handler, row, key)
+                if not model.fits(row):
+                    model.check(row)
+            except Exception as error:
+                raise Spoilt(handler.signature.name, recorded) from error
+            slot.row = row
+            slot.changed = recorded
 
     def _apply(self, step: Step) -> None:
         recorded, handler, keys = step.recorded, step.handler, step.keys
@@ -197,10 +229,7 @@ class BatchFold:
         row = slot.row
         if row is not None:
             if getattr(row, model.key) != key:
-                raise Misuse(
-                    f"{handler.signature.name} gave a row with key {model.key_of(row)!r}, the event's key is {key!r}",
-                    fix="a row keeps its key; say key=… where the event names it otherwise",
-                )
+                raise _other_key(handler, row, key)
             if held:
                 model.settle(row, held)
             if not model.fits(row):
@@ -261,6 +290,13 @@ class BatchFold:
                 elif slot.existed:
                     deletes[name].append(key)
         return Changes(upserts, deletes, self.letters)
+
+
+def _other_key(handler: Handler, row: Any, key: Key) -> Misuse:
+    return Misuse(
+        f"{handler.signature.name} gave a row with key {handler.model.key_of(row)!r}, the event's key is {key!r}",
+        fix="a row keeps its key; say key=… where the event names it otherwise",
+    )
 
 
 def _values(row: Any, columns: Iterable[str]) -> dict[str, Any] | None:

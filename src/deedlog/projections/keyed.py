@@ -46,6 +46,7 @@ class Handler:
         if not self.events:
             raise InvalidDeclaration(self.place, f"{self.signature.name} is annotated with no event class")
         self.lookups = [self._lookup(name, a) for name, a in list(self.signature.parameters.items())[1:]]
+        self.plain = False  # set by its projection: nothing but the row of each key has a part in it
         self.column: str | None = None
         self.kind = self.model.columns[self.model.key]
         if mark.where is not None:

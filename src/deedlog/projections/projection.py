@@ -31,6 +31,10 @@ class Projection:
             fold.model.name: frozenset(h.column for h in fold.handlers if h.column is not None) for fold in folds
         }
         self.names: frozenset[str] = frozenset()
+        for fold in folds:
+            indexed = self.where_columns[fold.model.name] or fold.model.forms
+            for handler in fold.handlers:
+                handler.plain = not (indexed or handler.lookups or handler.column) and handler.role != "ends"
 
     def bind(self, registry: Registry) -> None:
         """Learns the stored names of its events."""

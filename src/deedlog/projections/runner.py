@@ -15,6 +15,7 @@ from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent, to_micros
 from deedlog.projections.auditor import moved
 from deedlog.projections.fold import NOTHING, BatchFold, Folded, Plan, Selected, Spoilt, Watch, plan
+from deedlog.projections.kept import KeptRows, Rows, fence_of, missing, together
 from deedlog.projections.pages import SLICE, Page, Pages
 from deedlog.projections.projection import Projection
 from deedlog.reads.port import Changes, Checkpoint, Letter, Parked, ReadStore
@@ -79,6 +80,7 @@ class Runner:
         self._watch = watch
         self._pages = Pages(projection, store, codec)
         self._parked: tuple[int, int, Parked] = (-1, -1, NOTHING)
+        self._kept = KeptRows(projection.projected)
         self._limit = MAX_PAGE
         self._stepping = asyncio.Lock()
         self._hurry = Signal()
@@ -140,10 +142,10 @@ class Runner:
         self._hurried = True
         self._hurry.wake()
 
-    async def catch_up(self) -> int:
-        """Folds all that is in the log now; how many events that were. Where another worker moves it: returns at once."""
+    async def catch_up(self, until: Position | None = None) -> int:
+        """Folds until nothing is new, or up to `until`; how many events that were. Where another worker moves it: 0, at once."""
         start = self.checkpoint.position
-        while await self.step():
+        while await self.step() and (until is None or self.checkpoint.position < until):
             pass
         return self.checkpoint.position - start
 
@@ -157,7 +159,7 @@ class Runner:
                 return await self.advance(before)
             except Exception:
                 now = await self._reads.current(self.projection.projected)
-                if now is None or _fence(now) == _fence(before):
+                if now is None or fence_of(now) == fence_of(before):
                     raise
                 return 1  # another worker moved it, or a rebuild took its place: go on from there
 
@@ -198,6 +200,7 @@ class Runner:
                     f"{self.projection.name} is at {before.position}, but the log ends at {head}: it is another log",
                     fix="restore the log, or rebuild the projection",
                 )
+            await self._go_live(before)  # its process may have died between the last write and this
             return 0
         count = len(page.recorded)
         next_limit = min(MAX_PAGE, self._limit * 2)
@@ -209,13 +212,21 @@ class Runner:
 
     async def _take(self, page: Page, before: Checkpoint, parked: Parked, ahead: int) -> None:
         """Folds and writes one page; while it is written, the next `ahead` events are read."""
-        changes = await self._fold(page.batch, before, parked)
+        kept = self._kept.take(before)
+        try:
+            changes = await self._fold(page.batch, before, parked, kept)
+        except Spoilt:
+            kept = {}
+            changes = await self._fold(page.batch, before, parked, kept, careful=True)
         if ahead:
             self._pages.read_ahead(page.recorded[-1].position, ahead)
         try:
             await self._write(page.recorded, changes, before)
         except Misuse:  # a value that only the store refuses: the careful way looks at each row, and finds whose
-            await self._write(page.recorded, await self._fold(page.batch, before, parked, careful=True), before)
+            kept = {}
+            changes = await self._fold(page.batch, before, parked, kept, careful=True)
+            await self._write(page.recorded, changes, before)
+        self._kept.keep(kept, changes, self.checkpoint)
 
     async def _parked_of(self, checkpoint: Checkpoint) -> Parked:
         """What this generation's dead letters hold back; read again when somebody else may have changed them."""
@@ -232,9 +243,13 @@ class Runner:
         after = moved(before, page, changes)
         await self._reads.write(self.projection.projected, changes, before, after)
         self.checkpoint = after
-        if after.building_to and not after.live and after.complete and after.state == "current":
-            self.checkpoint = await self._reads.go_live(self.projection.projected, after)
+        await self._go_live(after)
         self.moved.wake()
+
+    async def _go_live(self, at: Checkpoint) -> None:
+        """Shows a generation that was built beside another, once it is complete."""
+        if at.building_to and not at.live and at.complete and at.state == "current":
+            self.checkpoint = await self._reads.go_live(self.projection.projected, at)
 
     def _look_at(self, letters: Sequence[Letter], before: Checkpoint) -> None:
         """Says in the log what is parked and why. Raises Misuse when that is too much."""
@@ -255,16 +270,16 @@ class Runner:
                     letter.error,
                 )
 
-    async def _fold(self, batch: Sequence[Folded], before: Checkpoint, parked: Parked, *, careful: bool = False) -> Changes:
+    async def _fold(
+        self, batch: Sequence[Folded], before: Checkpoint, parked: Parked, kept: Rows, *, careful: bool = False
+    ) -> Changes:
         if not batch:
             return Changes()
         planned = plan(self.projection, batch, parked, self._selected)
-        loaded = await self._reads.load(self.projection.projected, before, planned.wanted)
-        fold = BatchFold(self.projection, loaded, parked, careful=careful, watch=self._watch, selected=self._selected)
-        try:
-            await self._apply(fold, planned)
-        except Spoilt:
-            return await self._fold(batch, before, parked, careful=True)
+        loaded = await self._reads.load(self.projection.projected, before, missing(planned.wanted, kept))
+        rows = together(planned.wanted, kept, loaded)
+        fold = BatchFold(self.projection, rows, parked, careful=careful, watch=self._watch, selected=self._selected)
+        await self._apply(fold, planned)
         changes = fold.changes()
         return msgspec.structs.replace(changes, letters=[*planned.letters, *changes.letters]) if planned.letters else changes
 
@@ -273,7 +288,3 @@ class Runner:
         for start in range(0, len(planned.steps), SLICE):
             fold.apply(planned.steps[start : start + SLICE])
             await asyncio.sleep(0)
-
-
-def _fence(checkpoint: Checkpoint) -> tuple[int, int, int, int]:
-    return (checkpoint.position, checkpoint.epoch, checkpoint.revision, checkpoint.generation)

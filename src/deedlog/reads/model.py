@@ -110,11 +110,11 @@ class RowType:
                 raise InvalidDeclaration(self.place, f"{self.name}.{name} is not text, so it can't be searched")
 
     def held(self, row: Any | None) -> tuple[Any, ...]:
-        """What `settle` compares with: the values that a row could share, or have in another form than a store gives back."""
+        """What `settle` compares with: the values that a row could share with others."""
         return tuple(getattr(row, name, None) for name, _ in self.forms)
 
     def settle(self, row: Any, held: tuple[Any, ...]) -> None:
-        """Gives a row such values of its own, in the form of a store, where they are not those it held before.
+        """Gives a row such values of its own, as a store gives them back, where they are not those it held before.
 
         So it makes no difference whether a row was stored and loaded between two events, or not (P6).
         Raises msgspec.ValidationError for a value that would not come back.
@@ -142,9 +142,14 @@ class RowType:
         return eval(f"lambda row: {' and '.join(tests) or True}", names)  # type: ignore[no-any-return]  # of checked names
 
     def check(self, row: Any) -> None:
-        """Raises Misuse for a row that no store could keep: a value of another type, a number over 64 bits, half a surrogate."""
+        """Brings aware times to UTC, as a store gives them back.
+
+        Raises Misuse for a row that no store could keep: a value of another type, a number over 64 bits, half a surrogate.
+        """
         for column in self.columns.values():
             value = getattr(row, column.name, None)
+            if column.kind == "datetime" and isinstance(value, dt.datetime):
+                setattr(row, column.name, _in_utc(value))
             if column.kind == "json":
                 continue  # `settle` has brought it there and back
             if value is None:
@@ -185,6 +190,9 @@ def _test(column: Column, names: dict[str, Any]) -> str:
     test = f"type({value}) is of_{column.name}"
     if column.kind == "int":
         test += f" and {INT_MIN} <= {value} <= {INT_MAX}"
+    if column.kind == "datetime":
+        names["utc"] = dt.UTC
+        test += f" and ({value}.tzinfo is utc or {value}.tzinfo is None)"
     return f"({value} is None or {test})" if column.optional else test
 
 
@@ -208,8 +216,6 @@ def _check_value(what: str, value: Any) -> None:
 
 
 def _form(column: Column) -> Callable[[Any], Any] | None:
-    if column.kind == "datetime":
-        return _in_utc
     if column.kind == "json":
         decode = msgspec.json.Decoder(column.type).decode
         return lambda value: decode(msgspec.json.encode(value))

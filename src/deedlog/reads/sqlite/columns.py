@@ -8,7 +8,6 @@ import sqlite3
 import uuid
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
@@ -82,40 +81,38 @@ def loader(column: Column) -> Convert | None:
 
 
 class RowCodec:
-    """Rows of one model to tuples of SQLite values and back."""
+    """Rows of one model to tuples of SQLite values and back, by functions made for its columns."""
 
     def __init__(self, model: RowType) -> None:
         columns = list(model.columns.values())
         self._cls = model.cls
-        self._values = attrgetter(*(column.name for column in columns)) if len(columns) > 1 else None
-        self._only = columns[0].name
-        self._dumps = [(index, dump) for index, c in enumerate(columns) if (dump := dumper(c)) is not None]
-        self._loads = [(index, load) for index, c in enumerate(columns) if (load := loader(c)) is not None]
         self.width = len(columns)
         self.key = dumper(model.columns[model.key])
-
-    def dump(self, row: Any) -> list[Any]:
-        values = list(self._values(row)) if self._values is not None else [getattr(row, self._only)]
-        for index, dump in self._dumps:
-            if values[index] is not None:
-                values[index] = dump(values[index])
-        return values
-
-    def load(self, values: Any) -> Any:
+        dumps, loads = [dumper(column) for column in columns], [loader(column) for column in columns]
+        names: dict[str, Any] = {"cls": model.cls}
+        names |= {f"dump_{index}": dump for index, dump in enumerate(dumps)}
+        names |= {f"load_{index}": load for index, load in enumerate(loads)}
+        values = [_converted(f"row.{c.name}", f"dump_{i}", dumps[i], c) for i, c in enumerate(columns)]
+        fields = [_converted(f"values[{i}]", f"load_{i}", loads[i], c) for i, c in enumerate(columns)]
+        self.dump: Callable[[Any, int, int], tuple[Any, ...]] = eval(  # names that RowType has checked
+            f"lambda row, position, updated_at: ({', '.join([*values, 'position', 'updated_at'])})", names
+        )
+        """The values of a row, in order, with its position and time behind them."""
+        self.load: Callable[[Any], Any] = eval(f"lambda values: cls({', '.join(fields)})", names)
         """A row from at least as many values as it has fields; what follows them is left."""
-        if not self._loads:
-            return self._cls(*values[: self.width])
-        values = list(values[: self.width])
-        for index, load in self._loads:
-            if values[index] is not None:
-                values[index] = load(values[index])
-        return self._cls(*values)
 
     def dump_key(self, key: Any) -> Any:
         try:
             return key if self.key is None else self.key(key)
         except (AttributeError, TypeError, ValueError) as error:
             raise Misuse(f"{key!r} can't be a key of {self._cls.__name__}: {error}") from error
+
+
+def _converted(value: str, name: str, convert: Convert | None, column: Column) -> str:
+    """Source of a value brought to the other side; None stays None."""
+    if convert is None:
+        return value
+    return f"{name}({value}) if {value} is not None else None" if column.optional or column.kind == "json" else f"{name}({value})"
 
 
 def _dump_datetime(value: dt.datetime) -> str:

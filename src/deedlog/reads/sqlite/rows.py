@@ -73,7 +73,7 @@ class RowTables:
     def _change(self, connection: sqlite3.Connection, model: RowType, generation: int, changes: Changes) -> None:
         codec = self.codec(model)
         if upserts := changes.upserts.get(model.name):
-            rows = [(*codec.dump(s.row), s.position, s.updated_at) for s in upserts]
+            rows = [codec.dump(s.row, s.position, s.updated_at) for s in upserts]
             head, tail = sql.upsert(model, generation)
             insert_many(connection, head, rows, tail)
         if deletes := changes.deletes.get(model.name):
