@@ -14,6 +14,7 @@ from deedlog.consistency.token import token_of
 from deedlog.domain.deciding import Deciding
 from deedlog.errors import DeedlogError, WrongExpectedVersion
 from deedlog.messages.codec import Codec
+from deedlog.messages.envelope import NewEvent
 from deedlog.store.batch import repeat
 from deedlog.store.port import Appended, EventStore, StreamWrite
 from deedlog.types import Exactly, StreamName
@@ -40,7 +41,9 @@ class AggregateDispatch:
         """
         stream = kind.stream_of(context.command)
         for attempt in range(1, ATTEMPTS + 1):
-            loaded = await self._load(kind, stream, type(context.command))
+            loaded = self._cache.get(stream)
+            if loaded is None:
+                loaded = await self._load(kind, stream, type(context.command))
             try:
                 try:  # from here to the append nothing is awaited: no other command comes between
                     events, write = self._decide(kind, loaded, stream, context)
@@ -58,14 +61,11 @@ class AggregateDispatch:
         raise AssertionError("unreachable")
 
     async def _load(self, kind: Deciding, stream: StreamName, command: type[Any]) -> Cached:
-        """From the cache, else from the log.
+        """From the log.
 
         Where the last streams of this command class were all new, this one is taken to be new without a look: the check of
         the version corrects a wrong guess.
         """
-        found = self._cache.get(stream)
-        if found is not None:
-            return found
         if self._new_in_a_row.get(command, 0) >= SURELY_NEW:
             loaded = Cached(kind.initial(), 0)
             self._cache.put(stream, loaded)
@@ -80,17 +80,22 @@ class AggregateDispatch:
         """The events and how to store them; moves the state by them."""
         events = kind.decide(loaded.state, context.command)
         metadata = self._codec.metadata(context.metadata)
-        stored = [self._codec.as_stored(event, metadata) for event in events]
-        write = StreamWrite(stream, tuple(new for new, _ in stored), Exactly(loaded.version), loaded.tip)
+        new: list[NewEvent] = []
+        stored: list[Any] = []
+        for event in events:
+            encoded, as_stored = self._codec.as_stored(event, metadata)
+            new.append(encoded)
+            stored.append(as_stored)
+        write = StreamWrite(stream, tuple(new), Exactly(loaded.version), loaded.tip)
         try:
-            for _, event in stored:  # as the log will give it: whoever holds the command or its receipt can't change the state
+            for event in stored:  # as the log will give it: whoever holds the command or its receipt can't change the state
                 loaded.state = kind.evolve(loaded.state, event)
         except BaseException:
             self._cache.drop(stream, loaded)
             raise
         if stored:
             loaded.version += len(stored)
-            loaded.tip = write.events[-1].id
+            loaded.tip = new[-1].id
         return events, write
 
     async def _append(

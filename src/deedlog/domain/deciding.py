@@ -61,6 +61,8 @@ class Deciding(ABC):
 
     def _events(self, command: Any, result: Any) -> list[Any]:
         """What a decide function returned, as a list."""
+        if type(result) in self.evolves:
+            return [result]
         if result is None:
             return []
         events = list(result) if isinstance(result, list | tuple | Iterator) else [result]

@@ -5,7 +5,7 @@ insert. A conflict rejects one caller, not the batch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -54,24 +54,12 @@ class Settled:
         """The events at the end of the stream and of the log."""
         position, version = self.head, self.versions.get(stream, 0)
         category, bucket = category_of(stream), bucket_of(stream)
+        rows = self.events
         for new in events:
             position += 1
             version += 1
-            self.events.append(
-                (
-                    position,
-                    stream,
-                    version,
-                    category,
-                    bucket,
-                    new.name,
-                    new.name_version,
-                    new.data,
-                    new.metadata,
-                    now,
-                    new.id,
-                )
-            )
+            name, text, metadata = new.name, new.data, new.metadata
+            rows.append((position, stream, version, category, bucket, name, new.name_version, text, metadata, now, new.id))
             for tag in new.tags:
                 self.tags.append((tag, position))
             if self.accepted is not None:
@@ -103,29 +91,33 @@ class Accepted:
         return max(found, default=0)
 
 
-def streams_of(batch: Iterable[Submission]) -> list[StreamName]:
-    """The streams whose versions, and closings, `settle` needs."""
-    return list({write.stream for submission in batch for write in submission.writes})
+class Asked(NamedTuple):
+    """What `settle` needs to know of the log for a batch.
+
+    `streams`: those whose versions and closings it needs; `tips`: those whose last event's id; `commands`: the ids to look for;
+    `matching`: of what it needs the newest position that matches, where it is behind the position given, the lowest asked for.
+    """
+
+    streams: list[StreamName]
+    tips: list[StreamName]
+    commands: list[str]
+    matching: dict[Matching, Position]
 
 
-def tips_of(batch: Iterable[Submission]) -> list[StreamName]:
-    """The streams of which `settle` needs the id of the last event."""
-    return list({write.stream for submission in batch for write in submission.writes if write.tip is not None})
-
-
-def command_ids_of(batch: Iterable[Submission]) -> list[str]:
-    """The command ids that `settle` needs to look for."""
-    return [submission.command.id for submission in batch if submission.command is not None]
-
-
-def matchings_of(batch: Iterable[Submission]) -> dict[Matching, Position]:
-    """Of what `settle` needs the newest position that matches, where it is behind the position given: the lowest asked for."""
+def asked_by(batch: Iterable[Submission]) -> Asked:
+    """What a batch asks of the log, each thing once."""
+    streams: dict[StreamName, bool] = {}
+    commands: list[str] = []
     lowest: dict[Matching, Position] = {}
     for submission in batch:
+        for write in submission.writes:
+            streams[write.stream] = write.tip is not None or streams.get(write.stream, False)
+        if submission.command is not None:
+            commands.append(submission.command.id)
         for condition in submission.conditions:
             for matching in condition.matching:
                 lowest[matching] = min(condition.after, lowest.get(matching, condition.after))
-    return lowest
+    return Asked(list(streams), [stream for stream, tip in streams.items() if tip], commands, lowest)
 
 
 def settle(batch: Sequence[Submission], found: Found, now: int) -> Settled:

@@ -9,7 +9,7 @@ from deedlog.errors import WrongExpectedVersion
 from deedlog.ids import new_id
 from deedlog.messages.envelope import RecordedEvent, to_micros
 from deedlog.messages.streams import check_stream
-from deedlog.store.batch import Found, Outcome, command_ids_of, matchings_of, settle, streams_of, tips_of
+from deedlog.store.batch import Found, Outcome, asked_by, settle
 from deedlog.store.coalescer import MAX_WAITING, Coalescer, by_task
 from deedlog.store.importing import checked_streams, settle_import
 from deedlog.store.port import (
@@ -61,10 +61,11 @@ class MemoryEventStore(EventStore):
 
     async def _write(self, batch: list[Submission]) -> Sequence[Outcome]:
         now = self._now()
-        found = self._found(streams_of(batch))
-        found.tips = {stream: self._streams[stream][-1].id for stream in tips_of(batch) if stream in self._streams}
-        found.done = {id: self._commands[id] for id in command_ids_of(batch) if id in self._commands}
-        found.matched = {matching: self._newest(matching, after) for matching, after in matchings_of(batch).items()}
+        asked = asked_by(batch)
+        found = self._found(asked.streams)
+        found.tips = {stream: self._streams[stream][-1].id for stream in asked.tips if stream in self._streams}
+        found.done = {id: self._commands[id] for id in asked.commands if id in self._commands}
+        found.matched = {matching: self._newest(matching, after) for matching, after in asked.matching.items()}
         settled = settle(batch, found, now)
         recorded = settled.recorded()
         if self.inline is not None and recorded:

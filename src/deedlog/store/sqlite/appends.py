@@ -11,7 +11,7 @@ from deedlog.messages.envelope import to_micros
 from deedlog.sqlite.bulk import insert_many
 from deedlog.sqlite.database import Writer
 from deedlog.sqlite.errors import translate
-from deedlog.store.batch import Found, Outcome, command_ids_of, matchings_of, settle, streams_of, tips_of
+from deedlog.store.batch import Found, Outcome, asked_by, settle
 from deedlog.store.importing import checked_streams, settle_import
 from deedlog.store.port import (
     Appended,
@@ -28,6 +28,10 @@ from deedlog.types import Clock, ExpectedVersion, Position, StreamName
 
 REFUSED = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError, UnicodeEncodeError)
 """What SQLite says of a value that it can't store."""
+
+
+def _encode(values: list[str]) -> str:
+    return msgspec.json.encode(values).decode()
 
 
 class Appends:
@@ -58,10 +62,14 @@ class Appends:
 
     def _commit(self, batch: list[Submission]) -> Sequence[Outcome]:
         with self._writer.transaction("append") as connection:
-            found = _find(connection, streams_of(batch))
-            found.tips = _tips(connection, tips_of(batch))
-            found.done = commands_done(connection, command_ids_of(batch))
-            found.matched = _matched(connection, matchings_of(batch))
+            asked = asked_by(batch)
+            found = _find(connection, asked.streams)
+            if asked.tips:
+                found.tips = _tips(connection, asked.tips)
+            if asked.commands:
+                found.done = commands_done(connection, asked.commands)
+            if asked.matching:
+                found.matched = _matched(connection, asked.matching)
             now = self._now()
             settled = settle(batch, found, now)
             if settled.events:
@@ -111,7 +119,7 @@ class Appends:
 
 
 def _find(connection: sqlite3.Connection, streams: list[StreamName]) -> Found:
-    *rows, (_, head, _) = connection.execute(sql.VERSIONS, (json.dumps(streams),)).fetchall()
+    *rows, (_, head, _) = connection.execute(sql.VERSIONS, (_encode(streams),)).fetchall()
     versions = {stream: version for stream, version, _ in rows if version is not None}
     closed = [stream for stream, _, closing in rows if closing is not None]
     return Found(head or 0, versions, closings(connection, closed))
