@@ -122,13 +122,14 @@ class Projecting:
         """Returns when every projection has folded all that is in the log now, here or by another worker."""
         head = await self._store.head()
         for runner in self.runners.values():
-            while await runner.catch_up() or runner.checkpoint.position < head:
-                at = runner.checkpoint
-                if at.paused or at.state == "retired":
-                    words = at.paused or "it was rolled back"
-                    raise Unavailable(f"{runner.projection.name} is paused: {words}", fix="`deedlog projections resume`")
-                if at.position < head:
-                    await runner.moved.wait(POLL_SECONDS)
+            await runner.catch_up(head)
+            while (at := runner.checkpoint).position < head:
+                if at.state == "retired":
+                    raise Unavailable(f"{runner.projection.name} was rolled back", fix="`deedlog projections rebuild`")
+                if at.paused:
+                    raise Unavailable(f"{runner.projection.name} is paused: {at.paused}", fix="`deedlog projections resume`")
+                await runner.moved.wait(POLL_SECONDS)
+                await runner.catch_up(head)
 
     async def rebuild(self, read_model: str, report: Report | None = None) -> Checkpoint:
         """Builds a fold anew beside the live one and switches; empties a free-form projection and calls it from the start."""

@@ -53,7 +53,6 @@ async def test_a_new_definition_keeps_to_the_skips(tmp_path: Path, ledger: Ledge
         letters = letters_of(store, reads)
         await letters.skip(("Account", "x"), 4, by="ann", why="typed twice")
         await letters.retry()
-        old = await rows_in(reads, together)
         newer = msgspec.structs.replace(together.projected, definition="newer")
         at = await reads.prepare(newer, 5)
         parked = await reads.parked(newer, at)

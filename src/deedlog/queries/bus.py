@@ -225,7 +225,7 @@ class QueryBus:
                     raise building
                 raise Stale(str(demand), position, waited, failure.error if failure else "")
             if strong:
-                await self._fold_now(handler, timeout - waited)
+                await self._fold_now(handler, demand.position, timeout - waited)
             await self._moved(handler, min(timeout - waited, POLL_SECONDS))
 
     @asynccontextmanager
@@ -264,13 +264,13 @@ class QueryBus:
                 cause = f"events of {written[0].stream} are in its dead letters: see `deedlog dlq list`"
                 raise Stale(f"position {seen}", snapshot.checkpoints[projected.name].position, 0.0, cause)
 
-    async def _fold_now(self, handler: QueryHandler, seconds: float) -> None:
-        """Folds what is missing here and now, unless another process has leased it: then that one does."""
+    async def _fold_now(self, handler: QueryHandler, until: Position, seconds: float) -> None:
+        """Folds what is missing up to a position here and now, unless another process has leased it: then that one does."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for projection in handler.projections:
                     if (runner := self._runners.get(projection.name)) is not None:
-                        await runner.catch_up()
+                        await runner.catch_up(until)
 
     async def _moved(self, handler: QueryHandler, seconds: float) -> None:
         """Until one of the handler's projections moves, at most `seconds`."""

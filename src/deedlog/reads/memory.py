@@ -30,6 +30,7 @@ from deedlog.reads.port import (
     Wanted,
     Within,
     Work,
+    first_of,
     is_free,
     readable,
 )
@@ -66,7 +67,7 @@ class MemoryReadStore(ReadStore):
 
     def _new(self, projected: Projected, **values: Any) -> _Generation:
         revision = 1 if self._skips.get(projected.name) else 0  # then there is something to read
-        fixed = {"generation": next(self._numbers), "definition": projected.definition, "shape": projected.shape}
+        fixed: dict[str, Any] = {"generation": next(self._numbers), "definition": projected.definition, "shape": projected.shape}
         generation = _Generation(projected, Checkpoint(**fixed, revision=revision, **values))
         self._by_name.setdefault(projected.name, []).append(generation)
         return generation
@@ -86,7 +87,7 @@ class MemoryReadStore(ReadStore):
         own, live = self._own(projected), self._live(projected.name)
         if own is None:
             own = self._new(projected, live=False, building_to=head)
-            if live is None or not head:
+            if not head or (live is None and not self._holding(projected)):
                 self._show(own)
         elif not own.checkpoint.live and own.checkpoint.state == "current" and not own.checkpoint.building_to:
             self._show(own)
@@ -94,13 +95,16 @@ class MemoryReadStore(ReadStore):
 
     def _show(self, shown: _Generation) -> Checkpoint:
         """Makes it the live one of its name, and of every other projection that holds one of its tables."""
-        tables = {model.table for model in shown.projected.models}
-        for generations in self._by_name.values():
-            for other in generations:
-                if other.checkpoint.live and tables & {model.table for model in other.projected.models}:
-                    done = other.checkpoint.position >= other.checkpoint.building_to
-                    other.change(live=False, building_to=0 if done else other.checkpoint.building_to)
+        for other in self._holding(shown.projected):
+            done = other.checkpoint.position >= other.checkpoint.building_to
+            other.change(live=False, building_to=0 if done else other.checkpoint.building_to)
         return shown.change(live=True)
+
+    def _holding(self, projected: Projected) -> list[_Generation]:
+        """The live generations, of this projection or of others, that hold one of its tables."""
+        tables = {model.table for model in projected.models}
+        every = [g for generations in self._by_name.values() for g in generations if g.checkpoint.live]
+        return [g for g in every if tables & {model.table for model in g.projected.models}]
 
     async def current(self, projected: Projected) -> Checkpoint | None:
         own = self._own(projected)
@@ -186,7 +190,8 @@ class MemoryReadStore(ReadStore):
         live.change(state="retired", owner="", leased_until=0)
         building.change(state="current", paused=live.checkpoint.paused)
         self._show(building)
-        self._drop_older(projected.name, keep=(building, live))
+        others = [g for g in self._all(projected.name) if g.checkpoint.definition != projected.definition]
+        self._drop_older(projected.name, keep=(building, live, *(g for g in others if g.checkpoint.state == "current")))
         return building.checkpoint
 
     def _drop_older(self, name: str, keep: Collection[_Generation]) -> None:
@@ -196,7 +201,8 @@ class MemoryReadStore(ReadStore):
         generation = self._generation(projected.name, checkpoint.generation)
         before = self._live(projected.name)
         generation.change(building_to=0)
-        if before is not None and before.checkpoint.generation > checkpoint.generation:
+        found = [g.checkpoint for g in self._all(projected.name)]
+        if before is not None and first_of(before.checkpoint.definition, found) > checkpoint.generation:
             return generation.checkpoint
         self._show(generation)
         self._drop_older(projected.name, keep=[g for g in (generation, before) if g is not None])
@@ -205,7 +211,7 @@ class MemoryReadStore(ReadStore):
     async def rollback(self, name: str) -> Checkpoint:
         live = self._live(name)
         kept = [g for g in self._all(name) if live is not None and g.checkpoint.generation < live.checkpoint.generation]
-        kept = [g for g in kept if g.checkpoint.state != "aside"]
+        kept = [g for g in kept if g.checkpoint.complete]
         if live is None or not kept:
             raise Misuse(f"no earlier generation of {name} is kept", fix="rebuild it, or deploy the version that you want")
         live.change(state="retired", owner="", leased_until=0)

@@ -431,6 +431,11 @@ def readable(projected: Projected, candidates: Sequence[Checkpoint], *, by_name:
     raise Building(projected.name, waiting.position, waiting.building_to)
 
 
+def first_of(definition: str, found: Sequence[Checkpoint]) -> int:
+    """The oldest generation of a definition: a rebuild makes no version of an app newer than another."""
+    return min(checkpoint.generation for checkpoint in found if checkpoint.definition == definition)
+
+
 def is_free(checkpoint: Checkpoint, owner: str, now: int, until: int) -> bool:
     """Whether `owner` may lease a generation: see `ReadStore.lease`."""
     return not checkpoint.owner or checkpoint.owner == owner or not now < checkpoint.leased_until <= until

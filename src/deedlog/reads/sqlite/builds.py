@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from deedlog.errors import Conflict, Misuse
-from deedlog.reads.port import Checkpoint, Projected
+from deedlog.reads.port import Checkpoint, Projected, first_of
 from deedlog.reads.sqlite import statements as sql
 from deedlog.types import Position
 
@@ -44,7 +44,9 @@ def prepare(connection: sqlite3.Connection, projected: Projected, head: Position
     mine = own(found, projected.definition)
     if mine is None:
         mine = create(connection, projected, state="current", building_to=head)
-        if not head or not any(checkpoint.live for checkpoint in found):
+        tables = json.dumps([model.table for model in projected.models])
+        taken = connection.execute(sql.HELD, (tables,)).fetchone() is not None  # in this projection, or in another
+        if not head or not (taken or any(checkpoint.live for checkpoint in found)):
             show(connection, projected, mine.generation)
     elif not mine.live and mine.state == "current" and not mine.building_to:
         show(connection, projected, mine.generation)
@@ -105,16 +107,18 @@ def switch(connection: sqlite3.Connection, projected: Projected, built: Checkpoi
     connection.execute(sql.SET_STATE, ("current", projected.name, built.generation))
     connection.execute(sql.PAUSE_ONE, (live.paused, projected.name, built.generation))
     show(connection, projected, built.generation)
-    _drop_others(connection, projected.name, (built.generation, live.generation))
+    others = [c.generation for c in found if c.definition != projected.definition and c.state == "current"]
+    _drop_others(connection, projected.name, (built.generation, live.generation, *others))
     return _again(connection, projected.name, built.generation)
 
 
 def go_live(connection: sqlite3.Connection, projected: Projected, checkpoint: Checkpoint) -> Checkpoint:
     name, generation = projected.name, checkpoint.generation
     _again(connection, name, generation)
-    before = next((c for c in generations(connection, name) if c.live), None)
+    found = generations(connection, name)
+    before = next((c for c in found if c.live), None)
     connection.execute(sql.BUILT, (name, generation))
-    if before is None or before.generation < generation:
+    if before is None or first_of(before.definition, found) < generation:
         show(connection, projected, generation)
         _drop_others(connection, name, (generation, before.generation if before else 0))
     return _again(connection, name, generation)
@@ -123,7 +127,7 @@ def go_live(connection: sqlite3.Connection, projected: Projected, checkpoint: Ch
 def rollback(connection: sqlite3.Connection, name: str) -> Checkpoint:
     found = generations(connection, name)
     live = next((c for c in found if c.live), None)
-    kept = [c for c in found if live is not None and c.generation < live.generation and c.state != "aside"]
+    kept = [c for c in found if live is not None and c.generation < live.generation and c.complete]
     if live is None or not kept:
         raise Misuse(f"no earlier generation of {name} is kept", fix="rebuild it, or deploy the version that you want")
     connection.execute(sql.RETIRE, (name, live.generation))

@@ -96,6 +96,10 @@ HIDE = """
 update deedlog_projections set live = 0, building_to = iif(position >= building_to, 0, building_to)
 where live = 1 and exists (select 1 from json_each(tables) where value in (select value from json_each(?)))
 """
+HELD = """
+select 1 from deedlog_projections
+where live = 1 and exists (select 1 from json_each(tables) where value in (select value from json_each(?)))
+"""
 SHOW = "update deedlog_projections set live = 1 where name = ? and generation = ?"
 BUILT = "update deedlog_projections set building_to = 0 where name = ? and generation = ?"
 SET_STATE = "update deedlog_projections set state = ? where name = ? and generation = ?"
