@@ -25,6 +25,8 @@ Folded: TypeAlias = tuple[RecordedEvent, Any]
 Selected: TypeAlias = Mapping[str, Collection[Key]]
 """By read model, the keys that are wanted; models that are not in it are wanted whole."""
 NOTHING = Parked()
+MAX_ROWS = 30_000
+"""With so many rows in memory a fold starts afresh with the next batch."""
 
 
 class Spoilt(Exception):
@@ -119,7 +121,10 @@ class _Slot:
 
 
 class BatchFold:
-    """Rows as a batch finds them, and as it leaves them."""
+    """Rows as a batch finds them, and as it leaves them.
+
+    When its changes are written it may go on with the next batch (`go_on`): rows that it has need not be loaded again.
+    """
 
     def __init__(
         self,
@@ -134,7 +139,8 @@ class BatchFold:
         self._projection = projection
         self._places = set(parked.places)
         self._parked = parked
-        self._careful = careful or watch is not None
+        self._changed: list[tuple[str, Key, _Slot]] = []
+        self.careful = careful or watch is not None
         self._watch = watch
         self._selected = selected or {}
         self.letters: list[Letter] = []
@@ -142,17 +148,39 @@ class BatchFold:
         self._indexes: dict[tuple[str, str], dict[Any, set[Key]]] = {}
         for fold in projection.folds:
             model = fold.model
-            slots = self._slots[model.name] = {}
+            self._slots[model.name] = {}
             for column in projection.where_columns[model.name]:
                 self._indexes[model.name, column] = {}
+        self.add(loaded)
+
+    def missing(self, wanted: Wanted) -> Wanted:
+        """What of `wanted` has to be loaded; by the value of a column all of it, for others may have it too."""
+        keys = {name: [key for key in keys if key not in self._slots[name]] for name, keys in wanted.keys.items()}
+        return Wanted(keys, wanted.where)
+
+    def add(self, loaded: Mapping[str, Sequence[Stored]]) -> None:
+        """Takes rows that were loaded; of one that it has already, its own counts."""
+        for fold in self._projection.folds:
+            model = fold.model
+            slots = self._slots[model.name]
             for stored in loaded.get(model.name, ()):
                 key = model.key_of(stored.row)
-                slots[key] = _Slot(stored.row, stored.position, existed=True)
-                self._index(model, key, None, stored.row)
+                if key not in slots:
+                    slots[key] = _Slot(stored.row, stored.position, existed=True)
+                    self._index(model, key, None, stored.row)
+
+    def go_on(self, parked: Parked) -> bool:
+        """Begins with the next batch, now that the changes are written; False: it has too many rows, make a new one."""
+        for _, _, slot in self._changed:
+            if slot.changed is not None:
+                slot.position, slot.existed, slot.changed = slot.changed.position, slot.row is not None, None
+        self._changed, self.letters = [], []
+        self._places, self._parked = set(parked.places), parked
+        return sum(map(len, self._slots.values())) < MAX_ROWS
 
     def apply(self, steps: Iterable[Step]) -> None:
         """Takes `steps` in order. Raises Spoilt unless it folds with care; the rows are then of no use."""
-        plain = not (self._careful or self._places or self._parked.skips)
+        plain = not (self.careful or self._places or self._parked.skips)
         for step in steps:
             if plain and step.handler.plain:
                 self._apply_plain(step)
@@ -188,6 +216,8 @@ class BatchFold:
             except Exception as error:
                 raise Spoilt(handler.signature.name, recorded) from error
             slot.row = row
+            if slot.changed is None:
+                self._changed.append((model.name, key, slot))
             slot.changed = recorded
 
     def _apply(self, step: Step) -> None:
@@ -205,11 +235,11 @@ class BatchFold:
                 continue
             if (self._places or self._parked.skips) and self._is_held(step, model.name, key):
                 continue
-            before = copy.deepcopy(slot.row) if self._careful else None
+            before = copy.deepcopy(slot.row) if self.careful else None
             try:
                 self._change(step, slot, key, lookups)
             except Exception as error:
-                if not self._careful:
+                if not self.careful:
                     raise Spoilt(handler.signature.name, recorded) from error
                 slot.row = before
                 self._park(recorded, (model.name, key), f"{handler.signature.name}: {type(error).__name__}: {error}")
@@ -234,6 +264,8 @@ class BatchFold:
                 model.settle(row, held)
             if not model.fits(row):
                 model.check(row)
+        if slot.changed is None:
+            self._changed.append((model.name, key, slot))
         slot.changed = step.recorded
         if watched:
             self._index(model, key, values, row)
@@ -278,17 +310,15 @@ class BatchFold:
 
     def changes(self) -> Changes:
         """What to write: rows that changed, keys of rows that ended, and what was parked."""
-        upserts: dict[str, list[Stored]] = {}
-        deletes: dict[str, list[Key]] = {}
-        for name, slots in self._slots.items():
-            upserts[name], deletes[name] = [], []
-            for key, slot in slots.items():
-                if (last := slot.changed) is None:
-                    continue
-                if slot.row is not None:
-                    upserts[name].append(Stored(slot.row, last.position, last.recorded_at))
-                elif slot.existed:
-                    deletes[name].append(key)
+        upserts: dict[str, list[Stored]] = {name: [] for name in self._slots}
+        deletes: dict[str, list[Key]] = {name: [] for name in self._slots}
+        for name, key, slot in self._changed:
+            if (last := slot.changed) is None:
+                continue
+            if slot.row is not None:
+                upserts[name].append(Stored(slot.row, last.position, last.recorded_at))
+            elif slot.existed:
+                deletes[name].append(key)
         return Changes(upserts, deletes, self.letters)
 
 

@@ -14,18 +14,19 @@ import msgspec
 
 from deedlog.domain.services import resolve
 from deedlog.domain.signature import Signature, classes_in
-from deedlog.errors import Corrupt, InvalidDeclaration, NotSupported, Unavailable
+from deedlog.errors import Conflict, Corrupt, InvalidDeclaration, NotSupported, Unavailable
 from deedlog.messages.base import is_message_class
 from deedlog.messages.envelope import RecordedEvent
 from deedlog.projections.auditor import moved
 from deedlog.projections.declare import KeySpec
 from deedlog.projections.fold import Folded, letter_of
-from deedlog.projections.letters import ALL, Letters
+from deedlog.projections.letters import ALL, ATTEMPTS, Letters
 from deedlog.projections.pages import Page
 from deedlog.projections.projection import Projection
 from deedlog.projections.runner import Runner
 from deedlog.reads.model import NAME
 from deedlog.reads.port import STREAM, Changes, Checkpoint, Letter, Parked, Place, Projected, Skip, SqlWriter
+from deedlog.types import Position
 
 
 class FreeProjection(Projection):
@@ -192,7 +193,7 @@ class FreeRunner(Runner):
         def work(sql: SqlWriter) -> tuple[Checkpoint, Changes]:
             for statement in self.projection.setup:
                 sql.execute(statement)
-            return self.checkpoint, Changes()
+            return self.checkpoint, Changes()  # nothing moves: another process may do the same at this moment
 
         await self._reads.transact(self.projection.projected, self.checkpoint, work)
 
@@ -218,22 +219,36 @@ class FreeLetters(Letters):
         return left
 
     async def _mend_one(self, place: Place, skips: Sequence[Skip]) -> list[Letter]:
-        before = await self._current()
         skipped = {skip.position for skip in skips}
-        letters = [one for one in await self.list(place, limit=ALL) if one.position not in skipped]
-        batch = [await self._event_of(letter) for letter in letters]
-        if self.projection.asynchronous:
-            done, error = await self._call(batch)
-            left = _left(letters[done:], error)
-            await self._reads.write(self.projection.projected, _changes(place, left, skips), before, _touched(before))
-            return left
+        called: set[Position] = set()
+        for _ in range(ATTEMPTS):
+            before = await self._current()
+            letters = [one for one in await self.list(place, limit=ALL) if one.position not in skipped | called]
+            batch = [await self._event_of(letter) for letter in letters]
+            try:
+                if self.projection.asynchronous:
+                    done, error = await self._call(batch)
+                    called |= {letter.position for letter in letters[:done]}  # their effects can't be taken back
+                    left = _left(letters[done:], error)
+                    await self._reads.write(self.projection.projected, _changes(place, left, skips), before, _touched(before))
+                    return left
+                return await self._mend_sql(place, letters, batch, before, skips)
+            except Conflict:  # the projection moved on meanwhile: more may be parked behind these
+                continue
+        raise Unavailable(f"{self.projection.name} moves too fast to be mended", fix="pause it, or try again")
+
+    async def _mend_sql(
+        self, place: Place, letters: Sequence[Letter], batch: Sequence[Folded], before: Checkpoint, skips: Sequence[Skip]
+    ) -> list[Letter]:
+        left: list[Letter] = []
 
         def work(sql: SqlWriter) -> tuple[Checkpoint, Changes]:
             done, error = self._write(batch, sql)
-            return _touched(before), _changes(place, _left(letters[done:], error), skips)
+            left.extend(_left(letters[done:], error))
+            return _touched(before), _changes(place, left, skips)
 
         await self._reads.transact(self.projection.projected, before, work)
-        return list(await self.list(place, limit=ALL))
+        return left
 
     async def _event_of(self, letter: Letter) -> Folded:
         (recorded,) = await self._store.read_all(letter.position - 1, 1)

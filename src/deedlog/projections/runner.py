@@ -7,6 +7,7 @@ projection where it is: nothing is checkpointed past a failure that is not in th
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -15,7 +16,6 @@ from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent, to_micros
 from deedlog.projections.auditor import moved
 from deedlog.projections.fold import NOTHING, BatchFold, Folded, Plan, Selected, Spoilt, Watch, plan
-from deedlog.projections.kept import KeptRows, Rows, fence_of, missing, together
 from deedlog.projections.pages import SLICE, Page, Pages
 from deedlog.projections.projection import Projection
 from deedlog.reads.port import Changes, Checkpoint, Letter, Parked, ReadStore
@@ -35,6 +35,9 @@ MAX_PARKED = 1_000
 """With more keys parked than this it is the fold that is bad, not an event: the projection stands still."""
 LEASE = 10_000_000
 """Microseconds. Prolonged by a third; a worker that hangs or dies is followed by another after this time."""
+
+
+Fence: TypeAlias = tuple[int, int, int, int]
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -80,7 +83,7 @@ class Runner:
         self._watch = watch
         self._pages = Pages(projection, store, codec)
         self._parked: tuple[int, int, Parked] = (-1, -1, NOTHING)
-        self._kept = KeptRows(projection.projected)
+        self._rows: tuple[Fence, BatchFold] | None = None
         self._limit = MAX_PAGE
         self._stepping = asyncio.Lock()
         self._hurry = Signal()
@@ -212,21 +215,32 @@ class Runner:
 
     async def _take(self, page: Page, before: Checkpoint, parked: Parked, ahead: int) -> None:
         """Folds and writes one page; while it is written, the next `ahead` events are read."""
-        kept = self._kept.take(before)
+        fold = self._rows_at(before, parked)
         try:
-            changes = await self._fold(page.batch, before, parked, kept)
+            changes = await self._fold(page.batch, before, parked, fold)
         except Spoilt:
-            kept = {}
-            changes = await self._fold(page.batch, before, parked, kept, careful=True)
+            fold = self._new_fold(parked, careful=True)
+            changes = await self._fold(page.batch, before, parked, fold)
         if ahead:
             self._pages.read_ahead(page.recorded[-1].position, ahead)
         try:
             await self._write(page.recorded, changes, before)
         except Misuse:  # a value that only the store refuses: the careful way looks at each row, and finds whose
-            kept = {}
-            changes = await self._fold(page.batch, before, parked, kept, careful=True)
+            fold = self._new_fold(parked, careful=True)
+            changes = await self._fold(page.batch, before, parked, fold)
             await self._write(page.recorded, changes, before)
-        self._kept.keep(kept, changes, self.checkpoint)
+        if not fold.careful:
+            self._rows = (fence_of(self.checkpoint), fold)
+
+    def _rows_at(self, before: Checkpoint, parked: Parked) -> BatchFold:
+        """The rows that the page before has left, unless somebody else wrote since; whoever takes them has them alone."""
+        kept, self._rows = self._rows, None
+        if kept is not None and kept[0] == fence_of(before) and kept[1].go_on(parked):
+            return kept[1]
+        return self._new_fold(parked)
+
+    def _new_fold(self, parked: Parked, *, careful: bool = False) -> BatchFold:
+        return BatchFold(self.projection, {}, parked, careful=careful, watch=self._watch, selected=self._selected)
 
     async def _parked_of(self, checkpoint: Checkpoint) -> Parked:
         """What this generation's dead letters hold back; read again when somebody else may have changed them."""
@@ -270,15 +284,11 @@ class Runner:
                     letter.error,
                 )
 
-    async def _fold(
-        self, batch: Sequence[Folded], before: Checkpoint, parked: Parked, kept: Rows, *, careful: bool = False
-    ) -> Changes:
+    async def _fold(self, batch: Sequence[Folded], before: Checkpoint, parked: Parked, fold: BatchFold) -> Changes:
         if not batch:
             return Changes()
         planned = plan(self.projection, batch, parked, self._selected)
-        loaded = await self._reads.load(self.projection.projected, before, missing(planned.wanted, kept))
-        rows = together(planned.wanted, kept, loaded)
-        fold = BatchFold(self.projection, rows, parked, careful=careful, watch=self._watch, selected=self._selected)
+        fold.add(await self._reads.load(self.projection.projected, before, fold.missing(planned.wanted)))
         await self._apply(fold, planned)
         changes = fold.changes()
         return msgspec.structs.replace(changes, letters=[*planned.letters, *changes.letters]) if planned.letters else changes
@@ -288,3 +298,8 @@ class Runner:
         for start in range(0, len(planned.steps), SLICE):
             fold.apply(planned.steps[start : start + SLICE])
             await asyncio.sleep(0)
+
+
+def fence_of(checkpoint: Checkpoint) -> Fence:
+    """What somebody else's write would have changed."""
+    return (checkpoint.position, checkpoint.epoch, checkpoint.revision, checkpoint.generation)
