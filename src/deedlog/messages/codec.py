@@ -46,9 +46,10 @@ class Codec:
 
     def encode(self, message: Any) -> bytes:
         """JSON of a declared message. Raises UnknownMessage, or InvalidMessage for a value that would not come back."""
-        return self._there_and_back(self.registry.of(type(message)), message)[0]
+        return self._there_and_back(message)[1]
 
-    def _there_and_back(self, kind: MessageType, message: Any) -> tuple[bytes, Any]:
+    def _there_and_back(self, message: Any) -> tuple[MessageType, bytes, Any]:
+        kind = self.registry.of(type(message))
         if kind.check is not None:
             self._check(kind, message)
         try:
@@ -58,7 +59,10 @@ class Codec:
         if len(data) > MAX_MESSAGE_BYTES:
             problem = f"{len(data)} bytes, at most {MAX_MESSAGE_BYTES} are stored"
             raise InvalidMessage(kind.name, "$", problem, fix="store the large part elsewhere and put its address here")
-        return data, self._decode(kind, data)
+        try:
+            return kind, data, kind.read(data)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise self._invalid(kind, error) from error
 
     def content_of(self, message: Any) -> bytes:
         """The same bytes for equal messages, in every process: sets and dictionaries, which compare without order, are sorted."""
@@ -70,8 +74,7 @@ class Codec:
 
     def as_stored(self, event: Any, metadata: str) -> tuple[NewEvent, Any]:
         """An event ready for the store, and the object that will be read from there: nothing else refers to its parts."""
-        kind = self.registry.of(type(event))
-        data, stored = self._there_and_back(kind, event)
+        kind, data, stored = self._there_and_back(event)
         tags = tuple(f"{tag}:{getattr(event, tag)}" for tag in kind.tags) if kind.tags else ()
         return NewEvent(self._ids(), kind.name, kind.version, data.decode(), metadata, tags), stored
 
@@ -102,7 +105,7 @@ class Codec:
                 position=recorded.position,
             )
         try:
-            return kind.decoder.decode(recorded.data)
+            return kind.read(recorded.data)
         except (msgspec.DecodeError, RecursionError) as error:
             raise Corrupt(
                 f"event {recorded.name} at position {recorded.position} does not fit {kind.place}: {error}",
@@ -143,7 +146,7 @@ class Codec:
 
     def _decode(self, kind: MessageType, data: bytes) -> Any:
         try:
-            return kind.decoder.decode(data)
+            return kind.read(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._invalid(kind, error) from error
 

@@ -24,6 +24,7 @@ class MessageType:
         self.tags = identity.tags
         try:
             self.decoder = msgspec.json.Decoder(cls)
+            self.read = self.decoder.decode
             self.fields = tuple(field.name for field in msgspec.inspect.type_info(cls).fields)  # type: ignore[attr-defined]
             self.check: Check | None = compile_check(cls)
             self.extras: Look | None = compile_extras(cls)
