@@ -113,6 +113,7 @@ class App(Module):
     def _forget_a_closed_loop(self) -> None:
         """After an `asyncio.run` that ended without `stop`: nobody can stop what ran there; what it answered is on disk."""
         if self._running is not None and self._running.loop.is_closed():
+            self._running.projections.worker.end()
             self._running = None
 
     def _one_at_a_time(self) -> asyncio.Lock:

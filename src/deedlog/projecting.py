@@ -2,14 +2,11 @@
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import Callable
 from typing import Any
 
 from deedlog.definition import Definition
 from deedlog.errors import DeedlogError, Misuse, NotSupported, Unavailable
-from deedlog.ids import new_id
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import to_micros
 from deedlog.projections.aside import Change, explain
@@ -19,7 +16,8 @@ from deedlog.projections.inline import InlineFolds
 from deedlog.projections.letters import DeadLetters, Letters
 from deedlog.projections.projection import Projection
 from deedlog.projections.rebuild import Report, Verified, rebuild, verify
-from deedlog.projections.runner import LEASE, Runner, Worker
+from deedlog.projections.runner import LEASE, Runner
+from deedlog.projections.worker import Worker
 from deedlog.reads.model import Key, RowType
 from deedlog.reads.port import STREAM, Checkpoint, Place, ReadStore
 from deedlog.store.port import EventStore
@@ -41,7 +39,7 @@ class Projecting:
         self._codec = codec
         self._clock = clock
         self._models = [fold.model for fold in definition.folds]
-        self.worker = Worker(f"{socket.gethostname()}:{os.getpid()}:{new_id()[-12:]}", clock)
+        self.worker = Worker(clock)
         stored = [projection for projection in definition.projections if projection.mode != "live"]
         self.live = [projection for projection in definition.projections if projection.mode == "live"]
         self.runners = {p.name: _runner_class(p)(p, store, reads, codec, self.worker) for p in stored}
@@ -72,6 +70,7 @@ class Projecting:
 
     async def stop(self) -> None:
         """Ends the runners and gives up their leases, so that another worker need not wait for them to run out."""
+        self.worker.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

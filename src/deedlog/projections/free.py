@@ -193,9 +193,15 @@ class FreeRunner(Runner):
         def work(sql: SqlWriter) -> tuple[Checkpoint, Changes]:
             for statement in self.projection.setup:
                 sql.execute(statement)
-            return self.checkpoint, Changes()  # nothing moves: another process may do the same at this moment
+            return self.checkpoint, Changes()
 
-        await self._reads.transact(self.projection.projected, self.checkpoint, work)
+        for _ in range(ATTEMPTS):
+            try:
+                await self._reads.transact(self.projection.projected, self.checkpoint, work)
+                return
+            except Conflict:  # another process moves it at this moment
+                self.checkpoint = await self._reads.current(self.projection.projected) or self.checkpoint
+        raise Unavailable(f"{self.projection.name} moves too fast to be set up", fix="start again")
 
 
 def _attempt(projection: FreeProjection, turn: _Turn, recorded: RecordedEvent, event: Any, sql: SqlWriter) -> None:

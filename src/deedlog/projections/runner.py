@@ -18,10 +18,11 @@ from deedlog.projections.auditor import moved
 from deedlog.projections.fold import NOTHING, BatchFold, Folded, Plan, Selected, Spoilt, Watch, plan
 from deedlog.projections.pages import SLICE, Page, Pages
 from deedlog.projections.projection import Projection
+from deedlog.projections.worker import Worker, is_gone
 from deedlog.reads.port import Changes, Checkpoint, Letter, Parked, ReadStore
 from deedlog.store.port import EventStore
 from deedlog.store.signal import Signal
-from deedlog.types import Clock, Position
+from deedlog.types import Position
 
 logger = logging.getLogger("deedlog.projections")
 
@@ -46,13 +47,6 @@ class Failure(msgspec.Struct, frozen=True):
     error: str
     attempts: int
     lasting: bool
-
-
-class Worker(msgspec.Struct, frozen=True):
-    """Who moves projections: the name in the leases, and the clock they are measured by."""
-
-    name: str
-    clock: Clock
 
 
 class Runner:
@@ -182,6 +176,9 @@ class Runner:
         now = to_micros(self._worker.clock.now())
         if found.owner == self._worker.name and LEASE // 3 < found.leased_until - now <= LEASE:
             return found
+        if found.owner and is_gone(found.owner):
+            await self._reads.release(found.owner)
+            found = msgspec.structs.replace(found, owner="", leased_until=0)
         return await self._reads.lease(self.projection.projected, found, self._worker.name, now, now + LEASE)
 
     async def advance(self, before: Checkpoint, until: Position | None = None) -> int:
