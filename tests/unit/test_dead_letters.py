@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from deedlog import App, Append, Command, Event, Query, Reader, ReadModel, Stale, starts
 from deedlog.projections.letters import DeadLetters
 from deedlog.reads.port import STREAM, ReadStore
 from deedlog.store.port import EventStore
@@ -58,3 +59,63 @@ async def test_a_new_definition_keeps_to_the_skips(tmp_path: Path, ledger: Ledge
         parked = await reads.parked(newer, at)
         assert parked.skips == {("Account", "x"): {4}}
         assert at.revision > 0
+
+
+class Named(Event):
+    thing: str
+
+
+class Name(Command):
+    things: list[str]
+
+
+class CountThings(Query[int]):
+    pass
+
+
+def naming_app() -> App:
+    """A command writes one event to the stream of each thing; the rows of things called `bad…` can't be folded."""
+    app = App("naming", store="memory://")
+
+    @app.command_handler
+    def name(command: Name) -> list[Append]:
+        return [Append(f"thing-{thing}", [Named(thing)]) for thing in command.things]
+
+    @app.read_model(key="thing")
+    class Thing(ReadModel):
+        thing: str
+
+        @starts
+        @classmethod
+        def named(cls, event: Named) -> "Thing":
+            if event.thing.startswith("bad"):
+                raise ValueError("a bad name")
+            return cls(event.thing)
+
+    @app.query
+    async def count(query: CountThings, things: Reader[Thing]) -> int:
+        return await things.count()
+
+    return app
+
+
+@pytest.mark.parametrize("things", [["bad"], ["bad", "good"], ["good", "bad"], ["a", "bad", "b", "c"]])
+async def test_a_token_never_misses_a_parked_write_whichever_stream_it_was_to(things: list[str]) -> None:
+    async with naming_app() as app:
+        receipt = await app.execute(Name(things))
+        with pytest.raises(Stale, match="dead letters"):
+            await app.ask(CountThings(), after=receipt.token)
+
+
+async def test_a_token_of_a_write_that_parked_nothing_is_met_beside_dead_letters() -> None:
+    async with naming_app() as app:
+        await app.execute(Name(["bad"]))
+        receipt = await app.execute(Name(["good"]))
+        assert (await app.ask(CountThings(), after=receipt.token)).value == 1
+
+
+async def test_a_token_of_a_command_that_wrote_more_than_a_page_misses_none_of_it() -> None:
+    async with naming_app() as app:
+        receipt = await app.execute(Name(["bad", *(f"thing {number}" for number in range(700))]))
+        with pytest.raises(Stale, match="dead letters"):
+            await app.ask(CountThings(), after=receipt.token)

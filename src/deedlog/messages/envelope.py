@@ -20,6 +20,13 @@ class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
     tenant: str | None = None
 
 
+class _Conversation(msgspec.Struct):
+    correlation_id: str | None = None
+
+
+_read_conversation = msgspec.json.Decoder(_Conversation).decode
+
+
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An event on its way into the store: encoded, without a place yet."""
 
@@ -45,6 +52,14 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     metadata: str
     recorded_at: int
     id: str
+
+    @property
+    def conversation(self) -> str | None:
+        """The correlation id in its metadata; None where that has none."""
+        try:
+            return _read_conversation(self.metadata).correlation_id
+        except msgspec.MsgspecError:
+            return None
 
     @property
     def time(self) -> datetime:

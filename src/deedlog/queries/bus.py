@@ -22,6 +22,7 @@ from deedlog.projections.aside import Aside
 from deedlog.projections.projection import Projection, model_of
 from deedlog.projections.runner import Failure, Runner
 from deedlog.queries.live import LiveFold, Together
+from deedlog.queries.written import streams_written
 from deedlog.reads.memory import MemoryReadStore
 from deedlog.reads.model import RowType
 from deedlog.reads.port import Checkpoint, Projected, ReadStore, Snapshot
@@ -257,12 +258,12 @@ class QueryBus:
             return Answer(await self._call(handler, query, snapshot), freshness)
 
     async def _refuse_parked(self, snapshot: Snapshot, handler: QueryHandler, seen: Position) -> None:
-        """Raises Stale where what was written to the token's stream waits in the dead letters (P7)."""
-        written = await self._store.read_all(seen - 1, 1)
-        for projected in handler.projected:
-            if written and await snapshot.is_parked(projected, written[0].stream, seen):
-                cause = f"events of {written[0].stream} are in its dead letters: see `deedlog dlq list`"
-                raise Stale(f"position {seen}", snapshot.checkpoints[projected.name].position, 0.0, cause)
+        """Raises Stale where what was written to the token's streams waits in the dead letters (P7)."""
+        for stream in await streams_written(self._store, seen):
+            for projected in handler.projected:
+                if await snapshot.is_parked(projected, stream, seen):
+                    cause = f"events of {stream} are in its dead letters: see `deedlog dlq list`"
+                    raise Stale(f"position {seen}", snapshot.checkpoints[projected.name].position, 0.0, cause)
 
     async def _fold_now(self, handler: QueryHandler, until: Position, seconds: float) -> None:
         """Folds what is missing up to a position here and now, unless another process has leased it: then that one does."""
