@@ -432,7 +432,10 @@ def open_stores(url: str, clock: Clock, *, read_only: bool = False) -> tuple[Eve
 
     Raises NotSupported for a scheme that this version has no store for.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Misuse(f"'{url}' is no address of a store: {error}", fix="sqlite:///path, or memory://") from error
     if parts.scheme == "memory":
         return MemoryEventStore(clock), MemoryReadStore()
     if parts.scheme == "sqlite":

@@ -105,6 +105,7 @@ STORES = {
     "unknown": "oracle://x",
     "memory": "memory://",
     "NUL": "sqlite:///a%00b.db",
+    "brackets": "sqlite://[x/a.db",
     "no database": "sqlite:///text.db",
 }
 

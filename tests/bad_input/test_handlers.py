@@ -44,6 +44,9 @@ RESULTS: dict[str, tuple[Any, type[DeedlogError]]] = {
     "an event of a wrong type": ([GOOD, Append("box-a", [Emptied(5)])], InvalidMessage),  # type: ignore[arg-type]  # meant
     "a wrong version": ([GOOD, Append("box-a", [Emptied("a")], Exactly(7))], WrongExpectedVersion),
     "text": ("box-a", Misuse),
+    "an event alone": (Emptied("a"), Misuse),
+    "a number": (5, Misuse),
+    "nought": (0, Misuse),
     "an append and a number": ([GOOD, 5], Misuse),
 }
 

@@ -1,6 +1,6 @@
 """Who answers which command: aggregates, and handlers for work that no aggregate can do."""
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -91,7 +91,7 @@ class CommandBus:
     ) -> Receipt:
         if result is None and work is None and context.key is None:
             return receipt_of(self._store, context, Appended("", 0, await self._store.head(), 0), ())
-        appends = [result] if isinstance(result, Append) else list(result or ())
+        appends = [] if result is None else list(result) if isinstance(result, list | tuple | Iterator) else [result]
         if not all(isinstance(append, Append) for append in appends):
             raise Misuse(f"{handler.signature.name} returned {result!r}", fix="return None, an Append, or a list of them")
         metadata = self._codec.metadata(context.metadata)

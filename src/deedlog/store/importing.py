@@ -58,8 +58,9 @@ def settle_import(events: Sequence[ImportedEvent], expected_head: Position | Non
             head=found.head,
             expected=expected_head,
         )
-    for closing in found.closed.values():
-        raise closed(closing)
+    for imported in events if found.closed else ():
+        if (closing := found.closed.get(imported.stream)) is not None:
+            raise closed(closing)
     versions = dict(found.versions)
     places = {stream: (category_of(stream), bucket_of(stream)) for stream in {imported.stream for imported in events}}
     rows: list[EventRow] = []
