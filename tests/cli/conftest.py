@@ -1,6 +1,7 @@
 """A small service in a folder of its own, and ways to run the command line on it: in this process, and as a program."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -80,6 +81,11 @@ async def get_note(query: GetNote, notes: Reader[NoteView]) -> NoteView:
     return await notes.get(query.note_id)
 """
 
+BROKEN = NOTES.replace("self.text = event.text", 'self.text = {}["gone"]')
+"""Rewritten fails, so that it parks its note."""
+CHANGED = NOTES.replace("    text: str\n\n    @starts", "    text: str | None\n\n    @starts")
+"""A read model of another definition."""
+
 SPEC = "notes:app"
 STORE = "sqlite:///notes.db"
 Run: TypeAlias = Callable[..., Result]
@@ -116,6 +122,15 @@ def run(folder: Path) -> Run:
         return CliRunner().invoke(main, args, input=input, env=env, catch_exceptions=False, prog_name="deedlog")
 
     return run
+
+
+def status(run: Run, *options: str) -> tuple[int, dict[str, object]]:
+    """The exit code of `projections status`, and what it says of the only projection."""
+    result = run("projections", "status", "--app", SPEC, "--json", *options)
+    document = json.loads(result.stdout)
+    assert list(document) == ["head", "projections"]
+    (only,) = document["projections"]
+    return result.exit_code, only
 
 
 @pytest.fixture

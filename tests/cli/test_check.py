@@ -36,7 +36,7 @@ def test_check_counts_in_json(run: Run) -> None:
     document = json.loads(run("check", "--app", SPEC, "--json").stdout)
     assert list(document) == ["app", "store", "counts", "declarations"]
     assert (document["app"], document["store"]) == ("notes", STORE)
-    assert document["counts"] == {"aggregate": 1, "command": 2, "event": 2, "query": 1, "read_model": 1}
+    assert document["counts"] == {"aggregate": 1, "command": 2, "event": 2, "query": 1, "read_model": 1, "projection": 0}
     assert list(document["declarations"][0]) == ["kind", "name", "place", "details"]
 
 
@@ -207,7 +207,7 @@ def test_every_verb_explains_itself_with_an_example(run: Run, verb: tuple[str, .
 def test_help_tells_exit_codes_and_completion(run: Run) -> None:
     text = run("--help").stdout
     assert "Exit codes" in text
-    assert "_DEEDLOG_COMPLETE=bash_source" in text
+    assert "deedlog completion bash" in text
 
 
 def test_help_loads_no_table_drawing_and_no_server() -> None:

@@ -11,7 +11,7 @@ from tests.cli.conftest import NOTES, Run
 def test_an_app_is_named_by_module_and_name_or_by_module_when_it_has_one(run: Run, spec: str) -> None:
     result = run("projections", "list", "--app", spec)
     assert result.exit_code == 0
-    assert result.stdout == "NoteView\tNoteView\tnote_view\tRewritten, Written\n"
+    assert result.stdout == "NoteView\tNoteView\tnote_view\tRewritten, Written\tasync\n"
 
 
 def test_the_environment_names_the_app(run: Run) -> None:

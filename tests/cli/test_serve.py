@@ -139,4 +139,30 @@ def test_a_worker_says_where_it_is_and_ends_well_on_ctrl_c(program: Program, fil
         worker.send_signal(signal.SIGINT)
         _, errors = worker.communicate()
         assert worker.returncode == 0
-        assert errors == f"worker of notes: 1 projections on {STORE}; Ctrl-C ends\n"
+        assert errors == f"worker of notes: 1 projections on {STORE}; Ctrl-C ends\nNoteView: moved by this worker\n"
+
+
+def test_of_two_workers_one_stands_by_and_takes_over(program: Program, fill: Fill) -> None:
+    fill(1)
+    with program("worker", "--app", SPEC) as first:
+        assert first.stderr is not None
+        while first.stderr.readline() != "NoteView: moved by this worker\n":
+            assert first.poll() is None
+        with program("worker", "--app", SPEC) as second:
+            assert second.stderr is not None
+            assert second.stderr.readline().startswith("worker of notes")
+            standing_by = second.stderr.readline()
+            assert standing_by.startswith("NoteView: moved by ")
+            assert standing_by.endswith(", this worker stands by\n")
+            first.send_signal(signal.SIGTERM)
+            assert first.wait() == 0
+            assert second.stderr.readline() == "NoteView: moved by this worker\n"
+
+
+def test_a_worker_that_runs_once_says_what_is_paused(run: Run, fill: Fill) -> None:
+    fill(1, projections=True)
+    assert run("projections", "pause", "NoteView", "--app", SPEC, "--by", "ann", "--why", "looking").exit_code == 0
+    fill(1, first=1)
+    result = run("worker", "--once", "--app", SPEC)
+    assert result.exit_code == 4
+    assert result.stderr == "error: NoteView is paused: ann: looking\nfix: `deedlog projections resume`\n"

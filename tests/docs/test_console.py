@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import README, ROOT, blocks_of, program_of
+from tests.docs.pages import README, ROOT, blocks_of, name_of, program_of
 
 HTTP, CLI = ROOT / "docs" / "http.md", ROOT / "docs" / "cli.md"
+HOW_TOS = [ROOT / "docs" / "how-to" / f"{name}.md" for name in ("dead-letters", "rebuild-verify-repair")]
+NAMED = r'App\("(\w+)"'
 DEEDLOG = [sys.executable, "-m", "deedlog.ops.cli"]
 _VARYING = (
     (re.compile(r"\bd1\.[0-9a-f]{8}\b"), "d1.<store>"),
@@ -108,10 +110,15 @@ def test_the_service_answers_as_shown(page: Path, folder: Path) -> None:
                 assert same(greeting) == same(shown)
 
 
-def test_the_command_line_prints_as_shown(folder: Path) -> None:
-    subprocess.run([sys.executable, "box_office.py"], cwd=folder, env=environment(), check=True, capture_output=True)
+@pytest.mark.parametrize("page", [CLI, *HOW_TOS], ids=name_of)
+def test_the_command_line_prints_as_shown(page: Path, folder: Path) -> None:
+    if page == CLI:
+        subprocess.run([sys.executable, "box_office.py"], cwd=folder, env=environment(), check=True, capture_output=True)
+    else:  # a program of its own, in a file named like its app
+        program = program_of(page)
+        (folder / f"{re.findall(NAMED, program)[0]}.py").write_text(program, "utf-8")
     variables = environment()
-    for command, shown in console_of(CLI):
+    for command, shown in console_of(page):
         if command.startswith("export "):
             name, _, value = command.removeprefix("export ").partition("=")
             variables[name] = value

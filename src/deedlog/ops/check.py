@@ -69,29 +69,31 @@ async def _start_once(app: App) -> None:
             app.url = url
 
 
-KINDS = ("aggregate", "command", "event", "query", "read_model")
+KINDS = ("aggregate", "command", "event", "query", "read_model", "projection")
 
 
 def declared(definition: Definition) -> Iterator[Declared]:
     """Everything an app declares, kind by kind."""
     for aggregate in definition.aggregates:
         words = f"streams {aggregate.category}-<{aggregate.key}>"
-        yield Declared("aggregate", aggregate.cls.__name__, _near(aggregate.place), words)
+        yield Declared("aggregate", aggregate.cls.__name__, near(aggregate.place), words)
     yield from _messages(definition, "command")
     yield from _messages(definition, "event")
     yield from _messages(definition, "query")
     for fold in definition.folds:
         events = _listed(sorted({event.__name__ for handler in fold.handlers for event in handler.events}))
-        yield Declared("read_model", fold.model.name, _near(fold.model.place), f"table {fold.model.table}, folds {events}")
+        yield Declared("read_model", fold.model.name, near(fold.model.place), f"table {fold.model.table}, folds {events}")
+    for free in definition.free:
+        yield Declared("projection", free.name, near(free.place), f"is called for {_listed(sorted(free.names))}")
 
 
 def _messages(definition: Definition, kind: Kind) -> Iterator[Declared]:
     for message in definition.registry.all(kind):
         version = f"version {message.version}: " if message.version > 1 else ""
-        yield Declared(kind, message.name, _near(place_of(message.cls)), f"{version}{_listed(message.fields)}")
+        yield Declared(kind, message.name, near(place_of(message.cls)), f"{version}{_listed(message.fields)}")
 
 
-def _near(place: str) -> str:
+def near(place: str) -> str:
     """The place as seen from this folder."""
     return place.removeprefix(f"{Path.cwd()}{os.sep}")
 

@@ -10,15 +10,29 @@ import click
 import deedlog
 from deedlog.errors import DeedlogError
 from deedlog.ops import exits
+from deedlog.ops.auditing import audit
 from deedlog.ops.check import check
+from deedlog.ops.closing import close_stream
+from deedlog.ops.commands import commands
+from deedlog.ops.completion import completion
 from deedlog.ops.database import database
+from deedlog.ops.dlq import dlq
 from deedlog.ops.events import events
+from deedlog.ops.explain import explain
+from deedlog.ops.exporting import export
+from deedlog.ops.generations import generations, rollback
+from deedlog.ops.importing import import_lines
+from deedlog.ops.mending import purge, retry, skip
+from deedlog.ops.pausing import pause, resume
 from deedlog.ops.projections import projections
 from deedlog.ops.rebuild import rebuild
 from deedlog.ops.serve import serve
+from deedlog.ops.status import status
 from deedlog.ops.streams import streams
 from deedlog.ops.tail import tail
+from deedlog.ops.verify import repair, verify
 from deedlog.ops.worker import worker
+from deedlog.ops.workers import workers
 
 
 class Program(click.Group):
@@ -66,22 +80,27 @@ def main(app: str | None, store: str | None) -> None:
     A terminal gets tables, a pipe gets tab-separated lines without a heading, --json gets JSON.
 
     \b
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 behind or building (projections status),
-    4 the store can't be reached now, try again.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a look found something wrong: a read model that is behind,
+    building or paused, rows that differ, events that were skipped; 4 not now, try again.
 
     \b
-    Completion, in bash:  eval "$(_DEEDLOG_COMPLETE=bash_source deedlog)"
-    (zsh_source and fish_source for the others)
+    Completion, in bash:  eval "$(deedlog completion bash)"
 
     \b
     Example: deedlog serve --app shop:app
     """
 
 
-events.add_command(tail)
-projections.add_command(rebuild)
-for verb in (serve, worker, check, database, events, streams, projections):
-    main.add_command(verb)
+GROUPS: dict[click.Group, tuple[click.Command, ...]] = {
+    events: (tail, export, import_lines),
+    streams: (close_stream,),
+    projections: (status, rebuild, verify, repair, generations, rollback, pause, resume, audit),
+    dlq: (retry, skip, purge),
+    main: (serve, worker, check, explain, database, events, streams, commands, projections, workers, dlq, completion),
+}
+for group, verbs in GROUPS.items():
+    for verb in verbs:
+        group.add_command(verb)
 
 if __name__ == "__main__":
     main(prog_name="deedlog")

@@ -1,18 +1,18 @@
 """`deedlog db`: the store's schema and the tables of read models."""
 
 import asyncio
-from collections.abc import Sequence
 
 import click
 import msgspec
 
-from deedlog.app import open_stores
+from deedlog.app import App, open_stores
 from deedlog.errors import Misuse
 from deedlog.ops.exits import Usage
+from deedlog.ops.named import Opened, stored
 from deedlog.ops.output import text_of, write_json
 from deedlog.ops.source import JSON, Source, reading, with_source
 from deedlog.projections.projection import Projection
-from deedlog.reads.port import Checkpoint, ReadStore
+from deedlog.reads.port import ReadStore
 from deedlog.types import Position, SystemClock
 
 
@@ -49,8 +49,7 @@ def init(source: Source, as_json: bool) -> None:
     url = source.url()
     if url.startswith("memory:"):
         raise Usage("a memory:// store is made by its service, and gone with it", fix="use sqlite:///file.db")
-    projections = source.app().build().projections if source.names_app() else []
-    done = asyncio.run(_init(url, projections))
+    done = asyncio.run(_init(url, source.app() if source.names_app() else None))
     if as_json:
         write_json(done)
         return
@@ -58,14 +57,16 @@ def init(source: Source, as_json: bool) -> None:
         click.echo(line)
 
 
-async def _init(url: str, projections: Sequence[Projection]) -> InitOut:
+async def _init(url: str, app: App | None) -> InitOut:
     made_store = not await _is_there(url)
     store, reads = open_stores(url, SystemClock())
     try:
         await store.open()
         await reads.open()
         head = await store.head()
-        prepared = [await _prepare(reads, projection, head) for projection in projections]
+        prepared = [await _prepare(reads, projection, head) for projection in (stored(app) if app else ())]
+        if app is not None:
+            await Opened(app, store, reads).projecting.prepare()  # what free-form projections set up
     finally:
         await reads.close()
         await store.close()
@@ -83,16 +84,12 @@ async def _is_there(url: str) -> bool:
 
 async def _prepare(reads: ReadStore, projection: Projection, head: Position) -> tuple[list[str], list[str], list[str]]:
     """The projection's tables: those made, those whose definition has changed, those kept."""
-    before = await reads.checkpoint(projection.name)
+    before = await reads.generations(projection.name)
     after = await reads.prepare(projection.projected, head)
     tables = [model.table for model in projection.projected.models]
-    return _sorted_by_fate(before, after, tables)
-
-
-def _sorted_by_fate(before: Checkpoint | None, after: Checkpoint, tables: list[str]) -> tuple[list[str], list[str], list[str]]:
-    if before is None:
+    if not before:
         return tables, [], []
-    return ([], [], tables) if before.generation == after.generation else ([], tables, [])
+    return ([], [], tables) if any(one.generation == after.generation for one in before) else ([], tables, [])
 
 
 def _said(done: InitOut) -> list[str]:
@@ -100,7 +97,8 @@ def _said(done: InitOut) -> list[str]:
     if done.made_tables:
         lines.append(f"made tables: {text_of(done.made_tables)}")
     if done.changed_tables:
-        lines.append(f"changed, so new and empty until a service or worker has folded the log: {text_of(done.changed_tables)}")
+        words = "changed, so made anew beside the old ones, live when a service or worker has folded the log"
+        lines.append(f"{words}: {text_of(done.changed_tables)}")
     if done.kept_tables:
         lines.append(f"kept tables: {text_of(done.kept_tables)}")
     return lines

@@ -48,14 +48,14 @@ def out(event: RecordedEvent) -> EventOut:
         event.category,
         event.name,
         event.name_version,
-        _raw(event.data),
-        _raw(event.metadata),
+        raw(event.data),
+        raw(event.metadata),
         event.time,
         event.id,
     )
 
 
-def _raw(text: str) -> msgspec.Raw:
+def raw(text: str) -> msgspec.Raw:
     """Stored JSON as it is; text that is no JSON (somebody else wrote it) as a string."""
     try:
         msgspec.json.decode(text)

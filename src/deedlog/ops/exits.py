@@ -10,7 +10,8 @@ from deedlog.ops.output import safe
 OK = 0
 FAILED = 1
 USAGE = 2
-LAGGING = 3
+ALARM = 3
+"""A look has found something that somebody should see: a lag, rows that differ, events that were skipped."""
 UNREACHABLE = 4
 
 

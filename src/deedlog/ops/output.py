@@ -1,7 +1,7 @@
 """Results for three readers: a table for a person, tab-separated lines for a pipe, one JSON document for a program."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
@@ -25,9 +25,11 @@ def safe(text: str) -> str:
 
 
 def text_of(value: Any) -> str:
-    """One cell: `-` for nothing, times in UTC to the millisecond, lists with commas."""
+    """One cell: `-` for nothing, yes or no, times in UTC to the millisecond, lists with commas."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, float):
@@ -53,9 +55,9 @@ def write_line(cells: Iterable[Any]) -> None:
 
 
 def write_rows(
-    titles: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None, shown: int | None = None
+    titles: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None, shown: Collection[str] | None = None
 ) -> None:
-    """A table on a terminal, with the first `shown` columns; else one line per row with all, without a heading."""
+    """A table on a terminal, with the columns `shown`; else one line per row with all, without a heading."""
     if not on_terminal():
         for row in rows:
             write_line(row)
@@ -64,7 +66,9 @@ def write_rows(
     from rich.table import Table
     from rich.text import Text
 
-    titles = titles[:shown]
+    if shown is not None:
+        rows = [[cell for name, cell in zip(titles, row, strict=True) if name in shown] for row in rows]
+        titles = [name for name in titles if name in shown]
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for index, name in enumerate(titles):
         numeric = bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
@@ -73,7 +77,7 @@ def write_rows(
             name.replace("_", " "), justify="right" if numeric else "left", no_wrap=last, overflow="ellipsis" if last else "fold"
         )
     for row in rows:
-        table.add_row(*(Text(text_of(cell)) for cell in row[:shown]))
+        table.add_row(*(Text(text_of(cell)) for cell in row))
     Console().print(table)
 
 

@@ -5,9 +5,10 @@ import asyncio
 import click
 
 from deedlog.app import App
-from deedlog.errors import Misuse
-from deedlog.ops.exits import FAILED
-from deedlog.ops.output import progress, text_of
+from deedlog.ops.consent import DRY_RUN, YES, confirm
+from deedlog.ops.exits import ALARM, FAILED
+from deedlog.ops.named import NAME, find_projection
+from deedlog.ops.output import progress
 from deedlog.ops.source import Source, reading, with_source
 from deedlog.projections.projection import Projection
 from deedlog.reads.port import Checkpoint
@@ -16,60 +17,48 @@ from deedlog.types import Position
 
 @click.command()
 @with_source
-@click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@NAME
+@YES
+@DRY_RUN
 def rebuild(source: Source, name: str, yes: bool, dry_run: bool) -> None:
     """Build a projection anew from the log, then put it in the place of the live one.
 
     NAME is a projection or one of its read models. The live tables answer queries until the new ones are complete; the
-    switch is one step. A running service or worker goes on with the new ones by itself. Stopped half-way, nothing changes.
+    switch is one step, and the old ones are kept for `projections rollback`. A running service or worker goes on with the new
+    ones by itself. Stopped half-way, nothing changes. Exit code 3 when some keys are parked in the new tables.
 
     \b
     Example: deedlog projections rebuild ProductView --yes
     """
     app = source.app()
-    projection = _find(app, name)
+    projection = find_projection(app, name)
     at, head = asyncio.run(_before(app, projection))
-    tables = ", ".join(model.table for model in projection.projected.models)
-    words = f"{projection.name}: {head} events into new tables for {tables}"
+    words = f"{projection.name}: {head} events into {_tables(projection)}"
     if dry_run:
         live = f"generation {at.generation} at position {at.position}" if at else "there is none yet"
         click.echo(f"would fold {words}; live now: {live}")
         return
     if not yes:
-        _confirm(projection.name, words)
+        confirm(projection.name, f"folds {words}, and replaces what is there")
     try:
         built = asyncio.run(_rebuild(app, projection.name))
     except KeyboardInterrupt:
         click.echo("\nstopped half-way: the live tables are as they were", err=True)
         raise click.exceptions.Exit(FAILED) from None
     click.echo(f"{projection.name}: generation {built.generation} is live, at position {built.position}")
+    if built.parked:
+        click.echo(f"{built.parked} keys are parked, since an event of theirs failed: `deedlog dlq list` says why", err=True)
+        raise click.exceptions.Exit(ALARM)
 
 
-def _find(app: App, name: str) -> Projection:
-    declared = app.build().projections
-    for projection in declared:
-        if name == projection.name or name in (fold.model.name for fold in projection.folds):
-            return projection
-    known = ", ".join(projection.name for projection in declared)
-    raise Misuse(f"there is no projection '{name}'", fix=f"there are: {known}" if known else "the app declares no read models")
+def _tables(projection: Projection) -> str:
+    tables = ", ".join(model.table for model in projection.projected.models)
+    return f"new tables for {tables}" if tables else "what it keeps, which is emptied first"
 
 
 async def _before(app: App, projection: Projection) -> tuple[Checkpoint | None, Position]:
     async with reading(app.url) as (store, reads):
         return await reads.checkpoint(projection.name), await store.head()
-
-
-def _confirm(name: str, words: str) -> None:
-    click.echo(f"this folds {words}, and replaces what is there.", err=True)
-    try:
-        typed = click.prompt(f"Type {name} to go on", default="", show_default=False, err=True)
-    except click.Abort:
-        click.echo(err=True)
-        raise Misuse("not confirmed, so nothing was changed", fix="type the name, or say --yes in a script") from None
-    if typed.strip() != name:
-        raise Misuse(f"'{text_of(typed)}' is not {name}, so nothing was changed", fix=f"type {name}, or say --yes in a script")
 
 
 async def _rebuild(app: App, name: str) -> Checkpoint:

@@ -104,6 +104,21 @@ async def reading(url: str) -> AsyncIterator[tuple[EventStore, ReadStore]]:
         await store.close()
 
 
+@asynccontextmanager
+async def writing(url: str) -> AsyncIterator[tuple[EventStore, ReadStore]]:
+    """The stores at `url`, for changing what is in them. Raises Misuse when they are not there: nothing is made."""
+    async with reading(url):
+        pass
+    store, reads = open_stores(url, SystemClock())
+    try:
+        await store.open()
+        await reads.open()
+        yield store, reads
+    finally:
+        await reads.close()
+        await store.close()
+
+
 class Count(click.IntRange):
     """A whole number from `least` on, as far as a database can count."""
 

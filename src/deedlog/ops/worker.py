@@ -8,8 +8,10 @@ import click
 from deedlog.app import App, Running
 from deedlog.errors import Misuse
 from deedlog.ops.logs import log_to_stderr
+from deedlog.ops.output import safe
 from deedlog.ops.signals import run_until_stopped
 from deedlog.ops.source import Source, with_source
+from deedlog.reads.port import Projected
 
 REPORT_SECONDS = 1.0
 
@@ -21,7 +23,9 @@ def worker(source: Source, once: bool) -> None:
     """Run the projections, until Ctrl-C or SIGTERM.
 
     For services started with `deedlog serve --no-projections`. Once a second it prints a line for each projection that has
-    moved: name, position, head of the log; tabs between. Two workers at once do no harm.
+    moved: name, position, head of the log; tabs between. On stderr it says who moves each, at the start and when that changes:
+    of several workers one moves a projection, the others stand by. They take over at once when it ends, ten seconds after it
+    is killed.
 
     \b
     Example: deedlog worker --app shop:app
@@ -54,19 +58,42 @@ async def _run(app: App) -> None:
     running = await app.start()
     click.echo(f"worker of {app.name}: {len(running.runners)} projections on {app.url}; Ctrl-C ends", err=True)
     seen: dict[str, int] = {}
+    holders: dict[str, str] = {}
     try:
         while True:
+            holders = await _report_holders(running, holders)
             seen = await _report(running, seen)
             await asyncio.sleep(REPORT_SECONDS)
     finally:
         await app.stop()
 
 
+async def _report_holders(running: Running, seen: Mapping[str, str]) -> dict[str, str]:
+    """Says on stderr of each projection who moves it, where that is not as `seen`; who moves them now."""
+    now = {name: await _holder(running, runner.projection.projected) for name, runner in running.runners.items()}
+    for name, words in now.items():
+        if words and seen.get(name) != words:
+            click.echo(f"{name}: {words}", err=True)
+    return now
+
+
+async def _holder(running: Running, projected: Projected) -> str:
+    """In words; none while it changes hands."""
+    at = await running.reads.current(projected)
+    if at is None or at.state == "retired":
+        return "was rolled back, nobody moves it"
+    if at.paused:
+        return f"paused by {safe(at.paused)}"
+    if at.owner == running.projections.worker.name:
+        return "moved by this worker"
+    return f"moved by {at.owner}, this worker stands by" if at.owner else ""
+
+
 async def _report(running: Running, seen: Mapping[str, int]) -> dict[str, int]:
     """Prints the projections that are not where they were `seen`; where they are now."""
     now: dict[str, int] = {}
-    for name in running.runners:
-        checkpoint = await running.reads.checkpoint(name)
+    for name, runner in running.runners.items():
+        checkpoint = await running.reads.current(runner.projection.projected)
         now[name] = checkpoint.position if checkpoint else 0
     head = await running.store.head()  # read last: a position is never above it
     for name, position in now.items():
