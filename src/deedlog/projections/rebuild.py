@@ -6,6 +6,7 @@ from typing import TypeAlias
 import msgspec
 
 from deedlog.errors import Conflict, Unavailable
+from deedlog.projections.comparing import compare_with_live
 from deedlog.projections.runner import Runner
 from deedlog.reads.port import Checkpoint, Comparison, ReadStore
 from deedlog.store.port import EventStore
@@ -26,9 +27,14 @@ class Verified(msgspec.Struct, frozen=True):
 async def rebuild(runner: Runner, reads: ReadStore, store: EventStore, report: Report | None = None) -> Checkpoint:
     """Folds the whole log into new tables beside the live ones, then switches in one step; the old ones are kept for a rollback.
 
-    The live tables answer queries until the switch.
+    The live tables answer queries until the switch. Where they stand still for so long, the log says which rows differ.
     """
-    built = await reads.begin_rebuild(runner.projection.projected)
+    projected = runner.projection.projected
+    built = await reads.begin_rebuild(projected)
+    live = await reads.current(projected)
+    if live is not None:
+        built = await _fold(runner, built, store, report, until=live.position)
+        await compare_with_live(reads, projected, built)
     while True:
         built = await _fold(runner, built, store, report)
         try:

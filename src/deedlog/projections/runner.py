@@ -15,6 +15,7 @@ from deedlog.errors import Corrupt, Misuse, Unavailable
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent, to_micros
 from deedlog.projections.auditor import moved
+from deedlog.projections.comparing import compare_with_live
 from deedlog.projections.fold import NOTHING, BatchFold, Folded, Plan, Selected, Spoilt, Watch, plan
 from deedlog.projections.pages import SLICE, Page, Pages
 from deedlog.projections.projection import Projection
@@ -153,12 +154,25 @@ class Runner:
             if before is None:
                 return 0
             try:
-                return await self.advance(before)
+                return await self._advance_beside(before) if _is_beside(before) else await self.advance(before)
             except Exception:
                 now = await self._reads.current(self.projection.projected)
                 if now is None or fence_of(now) == fence_of(before):
                     raise
                 return 1  # another worker moved it, or a rebuild took its place: go on from there
+
+    async def _advance_beside(self, before: Checkpoint) -> int:
+        """A page of a generation that is built beside the live one: having come so far, it is compared, and follows it."""
+        live = await self._reads.checkpoint(self.projection.name)
+        behind = live is not None and before.position < live.position
+        count = await self.advance(before, live.position if live is not None and behind else None)
+        at = self.checkpoint
+        if live is not None and behind and at.position == live.position:
+            await compare_with_live(self._reads, self.projection.projected, at)
+        if at.complete and (live is None or at.position >= live.position):
+            self.checkpoint = await self._reads.go_live(self.projection.projected, at)
+            self.moved.wake()
+        return count
 
     async def _held(self) -> Checkpoint | None:
         """The checkpoint that this worker may move; None where it may not now."""
@@ -200,7 +214,6 @@ class Runner:
                     f"{self.projection.name} is at {before.position}, but the log ends at {head}: it is another log",
                     fix="restore the log, or rebuild the projection",
                 )
-            await self._go_live(before)  # its process may have died between the last write and this
             return 0
         count = len(page.recorded)
         next_limit = min(MAX_PAGE, self._limit * 2)
@@ -254,13 +267,7 @@ class Runner:
         after = moved(before, page, changes)
         await self._reads.write(self.projection.projected, changes, before, after)
         self.checkpoint = after
-        await self._go_live(after)
         self.moved.wake()
-
-    async def _go_live(self, at: Checkpoint) -> None:
-        """Shows a generation that was built beside another, once it is complete."""
-        if at.building_to and not at.live and at.complete and at.state == "current":
-            self.checkpoint = await self._reads.go_live(self.projection.projected, at)
 
     def _look_at(self, letters: Sequence[Letter], before: Checkpoint) -> None:
         """Says in the log what is parked and why. Raises Misuse when that is too much."""
@@ -295,6 +302,10 @@ class Runner:
         for start in range(0, len(planned.steps), SLICE):
             fold.apply(planned.steps[start : start + SLICE])
             await asyncio.sleep(0)
+
+
+def _is_beside(checkpoint: Checkpoint) -> bool:
+    return not checkpoint.live and checkpoint.building_to > 0
 
 
 def fence_of(checkpoint: Checkpoint) -> Fence:
