@@ -7,11 +7,13 @@ import pytest
 
 from deedlog import App, Append, Command, Event, Query, Reader, ReadModel, Stale, starts
 from deedlog.projections.letters import DeadLetters
+from deedlog.projections.rebuild import verify
+from deedlog.projections.runner import Runner
 from deedlog.reads.port import STREAM, ReadStore
 from deedlog.store.port import EventStore
 from deedlog.testing import TestClock
 from deedlog.testing.contracts.faults import Unreadable
-from deedlog.testing.contracts.ledger import Deposited, Opened, codec, expected, together
+from deedlog.testing.contracts.ledger import Deposited, Moved, Opened, codec, expected, together
 from deedlog.testing.contracts.ledger_stores import LedgerTests, breaking, catch_up, only, rows_in
 from tests.unit.ledgers import LEDGERS
 
@@ -119,3 +121,17 @@ async def test_a_token_of_a_command_that_wrote_more_than_a_page_misses_none_of_i
         receipt = await app.execute(Name(["bad", *(f"thing {number}" for number in range(700))]))
         with pytest.raises(Stale, match="dead letters"):
             await app.ask(CountThings(), after=receipt.token)
+
+
+async def test_a_skip_is_seen_by_the_rows_that_look_the_skipping_one_up(tmp_path: Path, ledger: LedgerTests) -> None:
+    """Which of the two was taken up first makes no difference."""
+    events = [*OPENED, Deposited("x", 2), Moved("x", "bob"), Deposited("x", 5)]
+    async with ledger.opened(tmp_path, events) as (store, reads):
+        with breaking("x"):
+            await catch_up(store, reads)
+        letters = letters_of(store, reads)
+        await letters.retry([("Statement", "x")])
+        await letters.skip(("Account", "x"), 5, by="ann", why="moved by mistake")
+        rows = await rows_in(reads, together)
+        assert rows["Statement"][1].lines == ["ann: 2", "ann: 5"]
+        assert (await verify(Runner(together, store, reads, codec), reads, store)).comparison.different == 0

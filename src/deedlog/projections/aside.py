@@ -104,13 +104,13 @@ async def explain(
 
 
 class Touched:
-    """Watches a fold for every row that these events touched, by handlers of their own or by rows that look those up.
+    """Watches a fold for every row that these events touched, and for those that look such a row, or one of `places`, up.
 
     `reached` are those, and with them the rows that would have been touched, had nothing failed.
     """
 
-    def __init__(self, positions: Collection[Position]) -> None:
-        self.places: set[Place] = set()
+    def __init__(self, positions: Collection[Position], places: Iterable[Place] = ()) -> None:
+        self.places: set[Place] = set(places)
         self._positions = positions
 
     def __call__(self, step: Step, key: Key, before: Any, after: Any) -> None:

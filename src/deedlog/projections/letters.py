@@ -16,7 +16,7 @@ from deedlog.projections.projection import Projection
 from deedlog.reads.model import Key
 from deedlog.reads.port import STREAM, Changes, Checkpoint, Letter, Place, ReadStore, Skip, Stored
 from deedlog.store.port import EventStore
-from deedlog.types import Clock
+from deedlog.types import Clock, Position
 
 ATTEMPTS = 50
 ALL = 2**31
@@ -92,15 +92,18 @@ class DeadLetters(Letters):
         if not places:
             return []
         before = {(one.place, one.position): one.attempts for one in await self.list(limit=ALL)}
-        touched = Touched([position for place, position in before if place in places]) if _streams(places) else None
+        touched = self._watch(before, places, skips)
         selected = None if touched is not None else narrowed(self.projection, places)
+        waiting = {place for place, _ in before} - set(places)
         told = [*await self.skips(), *skips]
         aside = Aside(self.projection, self._store, self._codec, skips=told, selected=selected, watch=touched)
         for _ in range(ATTEMPTS):
             current = await self._current()
             await aside.fold(current.position)
             found = await aside.letters()
-            wanted = {*places, *(touched.reached(found) if touched is not None else ())}
+            wanted = set(places) if touched is None else {*places, *touched.reached(found)}
+            if not _streams(places):
+                wanted -= waiting
             letters = [
                 msgspec.structs.replace(letter, attempts=before.get((letter.place, letter.position), 0) + 1)
                 for letter in found
@@ -114,6 +117,14 @@ class DeadLetters(Letters):
                 continue
             return letters
         raise Unavailable(f"{self.projection.name} moves too fast to be mended", fix="pause it, or try again")
+
+    def _watch(self, letters: Iterable[tuple[Place, Position]], places: Sequence[Place], skips: Sequence[Skip]) -> Touched | None:
+        """Where other rows than `places` may change: a stream's events concern any, a skip those that look the row up."""
+        models = {lookup.model.name for fold in self.projection.folds for one in fold.handlers for lookup in one.lookups}
+        looked_up = [(skip.model, skip.key) for skip in skips if skip.model in models]
+        if not looked_up and not _streams(places):
+            return None
+        return Touched([position for place, position in letters if place in places and place[0] == STREAM], looked_up)
 
     def _changes(self, aside: Aside, wanted: Iterable[Place], letters: Sequence[Letter], skips: Sequence[Skip]) -> Changes:
         upserts: dict[str, list[Stored]] = {}
