@@ -14,6 +14,7 @@ from deedlog.http.docs import asset, page
 from deedlog.http.endpoints import Service, Settings, WhoCalls
 from deedlog.http.health import Health
 from deedlog.http.openapi import Description
+from deedlog.http.straight import Straight
 from deedlog.http.tokens import COOKIE
 from deedlog.http.wire import Endpoint, reply_of
 
@@ -56,7 +57,9 @@ def asgi(
         finally:
             await app.stop()
 
-    served = Starlette(routes=_routes(service), lifespan=lifespan, exception_handlers={HTTPException: _http_exception})
+    commands = Route("/commands/{name:path}", Endpoint(service.command), methods=["POST"])
+    handlers = {HTTPException: _http_exception}
+    served = Straight(commands, _routes(service), lifespan=lifespan, exception_handlers=handlers)
     served.router.redirect_slashes = False
     return served
 
@@ -64,7 +67,6 @@ def asgi(
 def _routes(service: Service) -> list[Route]:
     health = Health(service)
     return [
-        Route("/commands/{name:path}", Endpoint(service.command), methods=["POST"]),
         Route("/queries/{name:path}", Endpoint(service.query), methods=["GET", "POST"]),
         Route("/health/live", Endpoint(health.live), methods=["GET"]),
         Route("/health/ready", Endpoint(health.ready), methods=["GET"]),
