@@ -18,7 +18,7 @@ Token: TypeAlias = str
 """Opaque text that stands for a position a caller has seen."""
 
 
-class Exactly(Struct, frozen=True):
+class Exactly(Struct, frozen=True, gc=False):
     """The stream must have exactly `version` events; `Exactly(0)` is `NoStream()`."""
 
     version: Version

@@ -14,7 +14,7 @@ PAGE = 500
 ANY = Any()
 
 
-class StreamWrite(msgspec.Struct, frozen=True):
+class StreamWrite(msgspec.Struct, frozen=True, gc=False):
     """Events for one stream under one condition. No events: only the condition is asserted.
 
     `tip`, where it is given, is the id that the stream's last event must have: for a writer who expects an event that may not
@@ -27,7 +27,7 @@ class StreamWrite(msgspec.Struct, frozen=True):
     tip: str | None = None
 
 
-class CommandKey(msgspec.Struct, frozen=True):
+class CommandKey(msgspec.Struct, frozen=True, gc=False):
     """A command's id and a digest of its content: the same id with another digest is a DuplicateMessage."""
 
     id: str
@@ -70,7 +70,7 @@ class Unless(msgspec.Struct, frozen=True):
     after: Position = 0
 
 
-class Submission(msgspec.Struct, frozen=True):
+class Submission(msgspec.Struct, frozen=True, gc=False):
     """What one caller wants stored: all of it or nothing."""
 
     writes: tuple[StreamWrite, ...]
@@ -78,7 +78,7 @@ class Submission(msgspec.Struct, frozen=True):
     conditions: tuple[Unless, ...] = ()
 
 
-class Appended(msgspec.Struct, frozen=True):
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """What an append has done.
 
     The events are the `count` ones up to and including `position`; with count 0, `position` is the head at that moment.
@@ -92,7 +92,7 @@ class Appended(msgspec.Struct, frozen=True):
     repeated: bool = False
 
 
-class StoredCommand(msgspec.Struct, frozen=True):
+class StoredCommand(msgspec.Struct, frozen=True, gc=False):
     """A command that was done, and its answer."""
 
     key: CommandKey
