@@ -7,7 +7,7 @@ from click import Command, Group
 
 import deedlog
 from deedlog.errors import ConditionFailed, DeedlogError, StreamClosed
-from deedlog.http.operations import ANSWER_HEADERS, parameters
+from deedlog.http.operations import KEPT_HEADERS, parameters
 from deedlog.http.problems import problem
 from deedlog.ops.cli import main
 from tests.docs.pages import ROOT, prose_of
@@ -59,7 +59,7 @@ def test_every_verb_is_on_the_page_and_none_is_made_up() -> None:
 def test_every_header_is_on_the_page_and_none_is_made_up() -> None:
     sent = {str(parameter["name"]) for parameter in parameters(30).values()}
     named = {name for row in rows_of(prose_of(HTTP), 3) for name in re.findall(r"`([A-Za-z-]+)`", row[0])}
-    assert named == sent | set(ANSWER_HEADERS) | {"Last-Modified"}
+    assert named == sent | set(KEPT_HEADERS) | {"Last-Modified"}
 
 
 def test_every_error_is_on_the_page_with_its_status() -> None:

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from deedlog import Corrupt, DeedlogError, Misuse, Stale, Unavailable, WrongExpectedVersion
+from deedlog import Conflict, Corrupt, DeedlogError, Misuse, Stale, Unavailable, WrongExpectedVersion, errors
 from deedlog.errors import UnknownMessage
 from deedlog.http import asgi
-from deedlog.http.problems import problem
+from deedlog.http.problems import OURS, STATUS, problem
 from tests.http.shop import JSON, LAMP, client_of, open_shop
 
 CREATE = "/commands/CreateProduct"
@@ -131,6 +131,20 @@ def test_each_error_has_its_status(error: DeedlogError, status: int) -> None:
     found = problem(error)
     assert found.status == status
     assert ((b"retry-after", b"1") in found.headers) == (status == 503)
+
+
+def test_every_error_has_a_status_that_somebody_decided() -> None:
+    tree = {thing for thing in vars(errors).values() if isinstance(thing, type) and issubclass(thing, DeedlogError)}
+    assert tree == set(STATUS) | set(OURS)
+    assert not set(STATUS) & set(OURS)
+
+
+class _OfAUser(Conflict):
+    pass
+
+
+def test_an_error_of_a_users_own_has_the_status_of_what_it_is() -> None:
+    assert problem(_OfAUser("taken")).status == 409
 
 
 def test_data_that_json_does_not_know_is_told_as_text() -> None:

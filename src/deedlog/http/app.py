@@ -13,6 +13,7 @@ from deedlog.app import App
 from deedlog.http.docs import asset, page
 from deedlog.http.endpoints import Service, Settings, WhoCalls
 from deedlog.http.health import Health
+from deedlog.http.live import Live
 from deedlog.http.openapi import Description
 from deedlog.http.straight import Straight
 from deedlog.http.tokens import COOKIE
@@ -26,6 +27,7 @@ def asgi(
     max_body: int = 1_048_576,
     max_wait: float = 30.0,
     max_behind: float = 60.0,
+    max_live: int = 500,
     cookie: str | None = COOKIE,
     metadata: WhoCalls | None = None,
     title: str | None = None,
@@ -37,16 +39,17 @@ def asgi(
     first request, or hand `lifespan=api.router.lifespan_context` to the outer application, which also stops it.
 
     `projections=False`: another process runs them. `max_body`: bytes of a request's body. `max_wait`: the most seconds that
-    a caller may have a query wait. `max_behind`: seconds that a projection run here may be behind before the service is not
-    ready. `cookie`: the cookie in which a browser brings its token back; two services on one host need two names, None
-    sets none. `metadata`: finds out who calls, `def (request) -> {"actor": …, "tenant": …}`, plain or async; raises
-    Starlette's HTTPException to turn a command away. No header names the actor, because anybody can send a header.
-    `title` (the app's name by default) and `version` head the OpenAPI document.
+    a caller may have a command or a query wait. `max_behind`: seconds that a projection run here may be behind before the
+    service is not ready. `max_live`: live queries that may be open in this process at a time. `cookie`: the cookie in which a
+    browser brings its token back; two services on one host need two names, None sets none. `metadata`: finds out who calls,
+    `def (request) -> {"actor": …, "tenant": …}`, plain or async; raises Starlette's HTTPException to turn a command away. No
+    header names the actor, because anybody can send a header. `title` (the app's name by default) and `version` head the
+    OpenAPI document.
 
     What is not here is Starlette's: authentication, or `CORSMiddleware` for pages of other origins (expose the `Deedlog-`
     headers), through `add_middleware`. `/health/ready` tells errors as they are; keep it from strangers.
     """
-    settings = Settings(projections, max_body, max_wait, max_behind, cookie, metadata, title, version)
+    settings = Settings(projections, max_body, max_wait, max_behind, max_live, cookie, metadata, title, version)
     service = Service(app, settings)
 
     @asynccontextmanager
@@ -67,6 +70,7 @@ def asgi(
 def _routes(service: Service) -> list[Route]:
     health = Health(service)
     return [
+        Route("/queries/{name:path}/live", Live(service), methods=["GET"]),
         Route("/queries/{name:path}", Endpoint(service.query), methods=["GET", "POST"]),
         Route("/health/live", Endpoint(health.live), methods=["GET"]),
         Route("/health/ready", Endpoint(health.ready), methods=["GET"]),

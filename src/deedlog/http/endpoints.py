@@ -1,26 +1,28 @@
 """The two endpoints that matter: a command in, a receipt out; a query in, an answer with its freshness out."""
 
+import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from email.utils import format_datetime
-from typing import Any, TypeAlias, TypedDict
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import msgspec
 from starlette.requests import Request
 
 from deedlog.app import MAX_ID, App, Running
 from deedlog.commands.context import Receipt
-from deedlog.consistency.freshness import Answer
+from deedlog.consistency.freshness import Freshness
 from deedlog.consistency.token import token_of
-from deedlog.errors import Unavailable
+from deedlog.errors import InvalidMessage, Unavailable
+from deedlog.http.bodies import answer_body, freshness_headers, receipt_body
+from deedlog.http.demands import Demand, demand_of
+from deedlog.http.etags import Tagged, Tags, brought, header_of, key_of, matches, tag_of
 from deedlog.http.fields import fields_of
 from deedlog.http.problems import Rejected
 from deedlog.http.tokens import Seen, seen_by, set_cookie
 from deedlog.http.wire import Call, Reply
-from deedlog.queries.bus import DEFAULT_TIMEOUT
-from deedlog.types import Position, Token
+from deedlog.queries.bus import UNMOVED
+from deedlog.types import Token
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _NO_CACHE = (b"cache-control", b"private, no-cache")  # Last-Modified alone would let a browser keep it and miss its own write
@@ -37,42 +39,6 @@ class Caller(TypedDict, total=False):
 WhoCalls: TypeAlias = Callable[[Request], Caller | Awaitable[Caller]]
 
 
-class EventBody(msgspec.Struct, frozen=True):
-    """An event that the command had stored."""
-
-    name: str
-    version: int
-    data: Any
-
-
-class ReceiptBody(msgspec.Struct, frozen=True):
-    """What a command has done; the same again when it is sent again with its `Idempotency-Key`."""
-
-    command_id: str
-    stream: str
-    version: int
-    position: Position
-    token: Token
-    events: list[EventBody]
-
-
-class FreshnessBody(msgspec.Struct, frozen=True):
-    """How far behind the log the answer is: it reflects all up to `position`, the newest event is `head`."""
-
-    position: Position
-    head: Position
-    behind_events: int
-    behind_seconds: float
-    updated_at: datetime | None
-
-
-class AnswerBody(msgspec.Struct, frozen=True):
-    """The answer, and how fresh it is."""
-
-    value: Any
-    freshness: FreshnessBody
-
-
 class Settings(msgspec.Struct, frozen=True):
     """How an app is served; `asgi` says what each means."""
 
@@ -80,10 +46,17 @@ class Settings(msgspec.Struct, frozen=True):
     max_body: int
     max_wait: float
     max_behind: float
+    max_live: int
     cookie: str | None
     metadata: WhoCalls | None
     title: str | None
     version: str
+
+
+class _Found(NamedTuple):
+    value: Any
+    tag: bytes
+    freshness: Freshness
 
 
 class Service:
@@ -92,6 +65,7 @@ class Service:
     def __init__(self, app: App, settings: Settings) -> None:
         self.app = app
         self.settings = settings
+        self._tags = Tags()
 
     async def running(self) -> Running:
         """The started app. Raises what its stores raise when they can't be opened."""
@@ -113,30 +87,81 @@ class Service:
             traceparent=_traceparent(call),
             actor=caller.get("actor"),
             tenant=caller.get("tenant"),
+            timeout=call.seconds(b"deedlog-timeout", "Deedlog-Timeout", self.settings.max_wait),
         )
         token = _furthest(seen, receipt).encode()
         headers = ((b"deedlog-token", token), (b"deedlog-position", b"%d" % receipt.position))
-        return Reply(_encode(_receipt(running, receipt)), (*headers, *self._cookie(call, token)))
+        return Reply(_encode(receipt_body(running, receipt)), (*headers, *self._cookie(call, token)))
 
     async def query(self, call: Call) -> Reply:
         """`GET` or `POST /queries/{name}`: as fresh as the caller demands, else 503."""
         running = await self.running()
         query = await self._question(running, call)
         seen = seen_by(call, running.store.id, self.settings.cookie)
-        timeout = call.seconds(b"deedlog-timeout", "Deedlog-Timeout", self.settings.max_wait)
-        answer = await self.app.ask(
+        demand = demand_of(call, seen, self.settings.max_wait)
+        kept = call.scope["method"] != "POST"
+        tags = brought(call) if kept else ()
+        if demand.at is not None:
+            value, tag, fresh = await self._past(running, query, demand)
+        else:
+            value, tag, fresh = await self._present(running, query, demand, tags)
+        token = token_of(running.store.id, fresh.position).encode()
+        headers = [_NO_CACHE, *freshness_headers(fresh)]
+        headers += [(b"deedlog-token", token)] if demand.at is None else []  # nobody is to go on from the past
+        headers += [header_of(tag)] if kept else []
+        headers += self._cookie(call, token) if seen.replace else ()
+        if value is UNMOVED or matches(tag, tags):
+            return Reply(b"", tuple(headers), 304)
+        return Reply(_encode(answer_body(value, fresh)), tuple(headers))
+
+    async def _present(self, running: Running, query: Any, demand: Demand, tags: Collection[bytes]) -> _Found:
+        """The answer; `UNMOVED` where the caller has brought its tag and nothing has moved since that was made."""
+        kind = running.codec.registry.of(type(query))
+        key = key_of(kind.name, running.codec.content_of(query)) if tags else b""
+        known = self._tags.known(key) if tags and running.queries.handler_of(query).reads_only else None
+        unless = known.stamp if known is not None and matches(known.tag, tags) else None
+        looked = await running.queries.look(
             query,
-            after=seen.token,
-            max_staleness=call.seconds(b"deedlog-max-staleness", "Deedlog-Max-Staleness"),
-            timeout=min(DEFAULT_TIMEOUT, self.settings.max_wait) if timeout is None else timeout,
+            after=demand.after,
+            max_staleness=demand.max_staleness,
+            timeout=demand.timeout,
+            strong=demand.strong,
+            unless=unless,
         )
-        token = token_of(running.store.id, answer.freshness.position).encode()
-        headers = (_NO_CACHE, (b"deedlog-token", token), *_freshness_headers(answer))
-        return Reply(_encode(_answer(answer)), (*headers, *(self._cookie(call, token) if seen.replace else ())))
+        if looked.value is UNMOVED and known is not None:
+            return _Found(UNMOVED, known.tag, looked.freshness)
+        value = _encode(looked.value)
+        found = _Found(msgspec.Raw(value), tag_of(value), looked.freshness)
+        if tags:
+            self._tags.keep(key, Tagged(found.tag, looked.stamp))
+        return found
+
+    async def _past(self, running: Running, query: Any, demand: Demand) -> _Found:
+        """The answer as it was. Raises Rejected (400) for a position that is not there, Unavailable when its time is over."""
+        assert demand.at is not None
+        try:
+            async with asyncio.timeout(demand.timeout) as scope:
+                answer = await self.app.ask(query, at=demand.at)
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            words = f"the read models could not be folded up to there within {demand.timeout:g} s"
+            raise Unavailable(words, fix="allow a longer Deedlog-Timeout") from error
+        except InvalidMessage as error:
+            if error.path != "at" or error.message_name != "query":
+                raise
+            raise Rejected(400, "bad_header", error.problem, path="Deedlog-At", fix=error.fix) from error
+        value = _encode(answer.value)
+        return _Found(msgspec.Raw(value), tag_of(value), answer.freshness)
 
     async def _question(self, running: Running, call: Call) -> Any:
         if call.scope["method"] == "POST":
             return running.codec.from_json("query", call.name, await call.json_body(self.settings.max_body))
+        return self.from_address(running, call)
+
+    @staticmethod
+    def from_address(running: Running, call: Call) -> Any:
+        """The query that the address names, with the fields of its query string. Raises UnknownMessage, InvalidMessage."""
         kind = running.codec.registry.newest("query", call.name)
         return running.codec.from_fields("query", call.name, fields_of(kind, call.scope["query_string"]))
 
@@ -176,28 +201,3 @@ def _traceparent(call: Call) -> str | None:
 def _furthest(seen: Seen, receipt: Receipt) -> Token:
     """The token to send back: never one before that which the request brought."""
     return seen.token if seen.token is not None and seen.position > receipt.position else receipt.token
-
-
-def _receipt(running: Running, receipt: Receipt) -> ReceiptBody:
-    of = running.codec.registry.of
-    events = [EventBody(kind.name, kind.version, event) for event in receipt.events for kind in (of(type(event)),)]
-    return ReceiptBody(receipt.command_id, receipt.stream, receipt.version, receipt.position, receipt.token, events)
-
-
-def _answer(answer: Answer[Any]) -> AnswerBody:
-    fresh = answer.freshness
-    body = FreshnessBody(fresh.position, fresh.head, fresh.behind_events, fresh.behind_seconds, fresh.updated_at)
-    return AnswerBody(answer.value, body)
-
-
-def _freshness_headers(answer: Answer[Any]) -> list[tuple[bytes, bytes]]:
-    fresh = answer.freshness
-    headers = [
-        (b"deedlog-position", b"%d" % fresh.position),
-        (b"deedlog-head", b"%d" % fresh.head),
-        (b"deedlog-behind-events", b"%d" % fresh.behind_events),
-        (b"deedlog-behind-seconds", b"%.3f" % fresh.behind_seconds),
-    ]
-    if fresh.updated_at is not None:
-        headers.append((b"last-modified", format_datetime(fresh.updated_at, usegmt=True).encode()))
-    return headers

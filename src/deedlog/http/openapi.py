@@ -9,7 +9,8 @@ from urllib.parse import quote
 import msgspec
 
 from deedlog.definition import Definition
-from deedlog.http.endpoints import AnswerBody, FreshnessBody, ReceiptBody, Service
+from deedlog.http.bodies import AnswerBody, FreshnessBody, ReceiptBody
+from deedlog.http.endpoints import Service
 from deedlog.http.examples import NoExample, example_of
 from deedlog.http.fields import fits_query_string, message_fields
 from deedlog.http.health import Liveness, Readiness
@@ -17,13 +18,18 @@ from deedlog.http.operations import (
     ANSWER_HEADERS,
     COMMAND_PARAMETERS,
     HEADERS,
+    KEPT_HEADERS,
+    KEPT_PARAMETERS,
+    LIVE_PARAMETERS,
     QUERY_PARAMETERS,
     RECEIPT_HEADERS,
     json_content,
+    live_responses,
     parameters,
     problems,
     reference,
     responses,
+    unchanged,
 )
 from deedlog.http.problems import Problem
 from deedlog.http.wire import Call, Reply
@@ -31,7 +37,7 @@ from deedlog.messages.base import Kind, Query
 from deedlog.messages.registry import MessageType
 from deedlog.queries.bus import QueryHandler
 
-COMMANDS, QUERIES, QUERIES_IN_BODY, HEALTH = "Commands", "Queries", "Queries by POST", "Health"
+COMMANDS, QUERIES, QUERIES_IN_BODY, LIVE, HEALTH = "Commands", "Queries", "Queries by POST", "Live queries", "Health"
 _DECIMAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _OURS = (ReceiptBody, FreshnessBody, Problem, Readiness, Liveness)
 _ABOUT = """Commands change something and answer with a receipt; queries read.
@@ -80,10 +86,12 @@ class _Document:
             paths[f"/commands/{quote(kind.name, safe='')}"] = {"post": self._command(kind)}
         for kind in self._queries:
             paths[f"/queries/{quote(kind.name, safe='')}"] = self._query(kind)
+            if fits_query_string(kind):
+                paths[f"/queries/{quote(kind.name, safe='')}/live"] = {"get": self._live(kind)}
         paths["/health/live"] = {"get": self._health("live", "Is the process alive?", Liveness)}
         paths["/health/ready"] = {"get": self._health("ready", "May traffic be sent here?", Readiness, 503)}
         groups = dict.fromkeys(self._tags.get(kind.cls, COMMANDS) for kind in self._commands)
-        tags = [*groups, *((QUERIES, QUERIES_IN_BODY) if self._queries else ()), HEALTH]
+        tags = [*groups, *((QUERIES, QUERIES_IN_BODY, LIVE) if self._queries else ()), HEALTH]
         return {
             "openapi": "3.1.0",
             "info": {"title": title, "version": version, "description": _ABOUT},
@@ -135,10 +143,19 @@ class _Document:
             return {"post": asked}
         got = {
             **self._head(kind, f"query.{kind.name}", QUERIES),
-            "parameters": [*self._fields(kind), *reference("parameters", QUERY_PARAMETERS)],
-            "responses": responses("The answer.", self._answer_schema(kind), ANSWER_HEADERS, body=False),
+            "parameters": [*self._fields(kind), *reference("parameters", KEPT_PARAMETERS)],
+            "responses": responses("The answer.", self._answer_schema(kind), KEPT_HEADERS, body=False) | unchanged(),
         }
         return {"get": got, "post": asked}
+
+    def _live(self, kind: MessageType) -> dict[str, Any]:
+        head = self._head(kind, f"query.{kind.name}.live", LIVE)
+        return {
+            **head,
+            "summary": f"{head['summary']}: live",
+            "parameters": [*self._fields(kind), *reference("parameters", LIVE_PARAMETERS)],
+            "responses": live_responses(),
+        }
 
     def _answer_schema(self, kind: MessageType) -> dict[str, Any]:
         return {

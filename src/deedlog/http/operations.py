@@ -11,9 +11,13 @@ _TOKEN_TEXT = {"type": "string", "minLength": 1}  # opaque: no pattern, or someb
 _ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": "^[!-~]+$"}
 _SECONDS = {"type": "number", "minimum": 0}
 _COUNT = {"type": "integer", "minimum": 0}
+_TEXT = {"type": "string"}
+_MOMENT = {"oneOf": [_COUNT, {"type": "string", "format": "date-time"}], "examples": [42, "2026-01-31T09:30:00Z"]}
 
-COMMAND_PARAMETERS = ("IdempotencyKey", "CorrelationId", "Traceparent", "Token")
-QUERY_PARAMETERS = ("Token", "MaxStaleness", "Timeout")
+COMMAND_PARAMETERS = ("IdempotencyKey", "CorrelationId", "Traceparent", "Token", "CommandTimeout")
+QUERY_PARAMETERS = ("Token", "MaxStaleness", "Strong", "At", "Timeout")
+KEPT_PARAMETERS = (*QUERY_PARAMETERS, "IfNoneMatch")
+LIVE_PARAMETERS = ("LastEventId", "Token", "MaxStaleness")
 
 HEADERS: dict[str, Any] = {
     "Token": {"description": "Send it back, and the next answer reflects at least this.", "schema": _TOKEN_TEXT},
@@ -21,6 +25,8 @@ HEADERS: dict[str, Any] = {
     "Head": {"description": "The newest event there was.", "schema": _COUNT},
     "BehindEvents": {"description": "Events that the answer does not reflect yet.", "schema": _COUNT},
     "BehindSeconds": {"description": "Age of the oldest of them, 0 without any.", "schema": _SECONDS},
+    "Parked": {"description": "Keys of its read models that wait in the dead letters.", "schema": _COUNT},
+    "Tag": {"description": "Stands for the value; send it as If-None-Match.", "schema": {"type": "string"}},
     "RetryAfter": {"description": "Seconds after which to try again.", "schema": _COUNT},
 }
 RECEIPT_HEADERS = {"Deedlog-Token": "Token", "Deedlog-Position": "Position"}
@@ -29,7 +35,9 @@ ANSWER_HEADERS = {
     "Deedlog-Head": "Head",
     "Deedlog-Behind-Events": "BehindEvents",
     "Deedlog-Behind-Seconds": "BehindSeconds",
+    "Deedlog-Parked": "Parked",
 }
+KEPT_HEADERS = {**ANSWER_HEADERS, "ETag": "Tag"}
 
 _PROBLEMS: dict[int, str] = {
     400: "Not HTTP or JSON as agreed: a header, the query string, or JSON that can't be read.",
@@ -78,6 +86,17 @@ def parameters(max_wait: float) -> dict[str, Any]:
             "Seconds to wait for such an answer.",
             {**_SECONDS, "maximum": max_wait, "default": min(DEFAULT_TIMEOUT, max_wait)},
         ),
+        "CommandTimeout": _header(
+            "Deedlog-Timeout",
+            "Seconds after which the caller wants to hear that it was not done; `stored` in the problem says what is known.",
+            {**_SECONDS, "maximum": max_wait},
+        ),
+        "Strong": _header(
+            "Deedlog-Strong", "Reflects all that is in the log now: what is missing is folded.", {"type": "boolean"}
+        ),
+        "At": _header("Deedlog-At", "The answer as it was: a position, or a time with its zone.", _MOMENT),
+        "IfNoneMatch": _header("If-None-Match", "ETags of answers that the caller has.", {"type": "string"}),
+        "LastEventId": _header("Last-Event-ID", "The `id` of the last event that was got; one of no use is ignored.", _TEXT),
     }
 
 
@@ -113,8 +132,29 @@ def _problem(status: int, description: str, schema: dict[str, Any]) -> dict[str,
 
 def responses(description: str, schema: dict[str, Any], headers: dict[str, str], *, body: bool) -> dict[str, Any]:
     """The answer and every error of a command or query; `body` says that the request has one."""
-    named = {shown: {"$ref": f"#/components/headers/{name}"} for shown, name in headers.items()}
-    found: dict[str, Any] = {"200": {"description": description, "headers": named, "content": json_content(schema)}}
+    return {"200": {"description": description, "headers": _named(headers), "content": json_content(schema)}} | _errors(body)
+
+
+def unchanged() -> dict[str, Any]:
+    """304: the caller has it already."""
+    return {"304": {"description": "The value is that of a tag in If-None-Match.", "headers": _named(KEPT_HEADERS)}}
+
+
+def live_responses() -> dict[str, Any]:
+    """A stream of answers, and what may be refused before it begins."""
+    words = (
+        "A stream that does not end. Each event `answer` has the answer as `data` and its token as `id`; an event `problem` has "
+        "a problem, when there is no answer. Lines that begin with a colon are comments."
+    )
+    return {"200": {"description": words, "content": {"text/event-stream": {"schema": {"type": "string"}}}}} | _errors(False)
+
+
+def _named(headers: dict[str, str]) -> dict[str, Any]:
+    return {shown: {"$ref": f"#/components/headers/{name}"} for shown, name in headers.items()}
+
+
+def _errors(body: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for status in _PROBLEMS:
         if body or status not in _BODY_ONLY:
             found[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}

@@ -14,14 +14,23 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from deedlog.errors import (
+    Building,
+    ConditionFailed,
     Conflict,
+    Corrupt,
+    DeadlineExceeded,
     DeedlogError,
     DomainError,
     DuplicateMessage,
+    InvalidDeclaration,
     InvalidMessage,
+    MissingExtra,
+    Misuse,
     NotFound,
+    NotSupported,
     Refused,
     Stale,
+    StreamClosed,
     Unavailable,
     UnknownMessage,
     WrongExpectedVersion,
@@ -31,18 +40,25 @@ logger = logging.getLogger("deedlog.http")
 
 RETRY_SECONDS = b"1"
 
-_STATUS: Mapping[type[BaseException], tuple[int, str]] = {
+STATUS: Mapping[type[BaseException], tuple[int, str]] = {
     Refused: (409, "Refused"),
     InvalidMessage: (422, "Invalid message"),
     UnknownMessage: (404, "Unknown message"),
     DomainError: (409, "Refused"),
     WrongExpectedVersion: (409, "Changed meanwhile"),
+    ConditionFailed: (409, "Changed meanwhile"),
+    StreamClosed: (409, "Closed"),
     DuplicateMessage: (422, "Id already used"),
     Conflict: (409, "Conflict"),
     NotFound: (404, "Not found"),
+    DeadlineExceeded: (503, "Not done in time"),
     Stale: (503, "Not caught up yet"),
+    Building: (503, "Being built"),
     Unavailable: (503, "Unavailable"),
 }
+"""What a caller hears of, by the nearest class."""
+OURS = (DeedlogError, Misuse, InvalidDeclaration, NotSupported, MissingExtra, Corrupt)
+"""What is our own fault, whatever the caller sent: 500, and nothing is said of it outside."""
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -117,7 +133,7 @@ def _known(error: DeedlogError) -> tuple[int, str] | None:
         return None  # a handler sent something that is not declared
     if isinstance(error, InvalidMessage) and _unreadable(error):
         return 400, "Not JSON"
-    return next((_STATUS[cls] for cls in type(error).__mro__ if cls in _STATUS), None)
+    return next((STATUS.get(cls) for cls in type(error).__mro__ if cls in STATUS or cls in OURS), None)
 
 
 def _unreadable(error: InvalidMessage) -> bool:
@@ -142,6 +158,8 @@ def _attributes(error: DeedlogError) -> dict[str, Any]:
             return {"what": error.what, "key": error.key}
         case Stale():
             return {"demanded": error.demanded, "reached": error.reached, "waited": round(error.waited, 3)}
+        case Building():
+            return {"position": error.position, "until": error.until}
         case _:
             return {}
 

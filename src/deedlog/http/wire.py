@@ -129,11 +129,9 @@ def reply_of(error: Exception) -> Reply:
 
 async def send_reply(reply: Reply, send: Send) -> None:
     """The two ASGI messages of a reply."""
-    headers: list[tuple[bytes, bytes]] = [
-        (b"content-type", reply.content_type),
-        (b"content-length", b"%d" % len(reply.body)),
-        *reply.headers,
-    ]
+    headers: list[tuple[bytes, bytes]] = list(reply.headers)
+    if reply.status != 304:  # that has no body, and a length would be that of the body it stands for
+        headers += [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body))]
     start: dict[str, Any] = {"type": "http.response.start", "status": reply.status, "headers": headers}
     await send(start)
     await send({"type": "http.response.body", "body": reply.body})
