@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from deedlog.commands.importing import CHUNK
 from deedlog.ops import importing
 from deedlog.ops.source import reading
 from deedlog.store.port import Matching
-from tests.cli.conftest import NOTES, SPEC, STORE, Fill, Run
+from tests.cli.conftest import NOTES, SPEC, STORE, Fill, Program, Run
 
 COPY = "sqlite:///copy.db"
 GOOD = '{"stream": "note-a", "name": "Written", "data": {"note_id": "a", "text": "hello"}}'
@@ -154,3 +158,18 @@ def test_a_store_that_is_not_there_is_not_made(run: Run, lines: Path, folder: Pa
     lines.write_text(GOOD, "utf-8")
     assert run("events", "import", str(lines), "--app", SPEC).exit_code == 1
     assert not list(folder.glob("*.db*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes there")
+@pytest.mark.usefixtures("empty")
+def test_ctrl_c_while_it_waits_for_lines_says_how_to_go_on(program: Program, folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with program("events", "import", "pipe", "--app", SPEC) as process, (folder / "pipe").open("wb", buffering=0) as pipe:
+        assert process.stderr is not None
+        pipe.write(f"{GOOD}\n".encode() * CHUNK)
+        assert process.stderr.readline().startswith("importing 100%")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+        assert process.returncode == 1
+    assert f"{CHUNK} events are stored, up to line {CHUNK}. To go on: --after-line" in errors
+    assert errors.endswith("error: stopped half-way\nfix: go on as said above, or start anew if nothing is stored\n")

@@ -151,6 +151,16 @@ def test_a_rollback_to_another_definition_warns_that_only_that_version_moves_it(
     assert (code, only["state"], only["generation"], only["live_generation"]) == (3, "retired", 2, 1)
 
 
+def test_a_rebuild_goes_forward_again_after_a_rollback_to_another_definition(run: Run, fill: Fill, folder: Path) -> None:
+    fill(1, projections=True)
+    (folder / "notes.py").write_text(CHANGED, "utf-8")
+    assert run("worker", "--once", "--app", SPEC).exit_code == 0
+    run(*ROLLBACK, "--yes")
+    assert run("projections", "rebuild", "NoteView", "--app", SPEC, "--yes").exit_code == 0
+    code, only = status(run)
+    assert (code, only["state"], only["generation"], only["live_generation"]) == (0, "current", 3, 3)
+
+
 @pytest.mark.parametrize("options", [["--dry-run"], []], ids=["dry run", "not confirmed"])
 def test_a_rollback_that_is_not_confirmed_changes_nothing(run: Run, fill: Fill, options: list[str]) -> None:
     fill(1, projections=True)

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 import click
 import msgspec
@@ -17,7 +17,11 @@ from deedlog.ops.consent import DRY_RUN
 from deedlog.ops.lines import BadLine, Lines
 from deedlog.ops.output import progress
 from deedlog.ops.source import Count, Source, position, with_source, writing
+from deedlog.store.port import Appended, EventStore, ImportedEvent
 from deedlog.types import Position
+
+Chunk: TypeAlias = list[tuple[int, bytes]]
+"""Lines with their numbers, from 1."""
 
 
 class Done(msgspec.Struct):
@@ -61,31 +65,38 @@ def import_lines(
         return
     done = Done(after_line, expect_head)
     with _saying_how_to_go_on(done):
-        asyncio.run(_import(app, lines, file, done))
+        _import(app, lines, file, done)
     click.echo(f"{done.count} events are imported; the log ends at {done.head}")
 
 
-async def _import(app: App, lines: Lines, file: IO[bytes], done: Done) -> None:
-    async with writing(app.url) as (store, _):
-        if done.head is None:
-            done.head = await store.head()
-        with progress("importing") as report:
+def _import(app: App, lines: Lines, file: IO[bytes], done: Done) -> None:
+    """Reads outside of the event loop: there Ctrl-C ends also a read that waits for more lines."""
+    with asyncio.Runner() as runner, progress("importing") as report:
+        opened = AsyncExitStack()
+        store, _ = runner.run(opened.enter_async_context(writing(app.url)))
+        try:
+            done.head = runner.run(store.head()) if done.head is None else done.head
             for chunk in _chunks(file, done.line, report):
-                events = list(lines.read(chunk))
-                try:
-                    appended = await store.import_events(events, expected_head=done.head)
-                except InvalidMessage as error:
-                    raise _of_a_line(error, chunk) from error
-                done.line, done.head, done.count = chunk[-1][0], appended.position, done.count + len(events)
+                appended = runner.run(_store(store, list(lines.read(chunk)), chunk, done))
+                done.line, done.head, done.count = chunk[-1][0], appended.position, done.count + appended.count
+        finally:
+            runner.run(opened.aclose())
 
 
-def _of_a_line(error: InvalidMessage, chunk: list[tuple[int, bytes]]) -> InvalidMessage:
+async def _store(store: EventStore, events: list[ImportedEvent], chunk: Chunk, done: Done) -> Appended:
+    try:
+        return await store.import_events(events, expected_head=done.head)
+    except InvalidMessage as error:
+        raise _of_a_line(error, chunk) from error
+
+
+def _of_a_line(error: InvalidMessage, chunk: Chunk) -> InvalidMessage:
     """The store counts within a chunk: `[7].data`."""
     index, _, field = error.path.removeprefix("[").partition("].")
     return BadLine(chunk[int(index)][0], field, error.problem, error.fix) if index.isdigit() else error
 
 
-def _chunks(file: IO[bytes], after_line: int, report: Callable[[int, int], None]) -> Iterator[list[tuple[int, bytes]]]:
+def _chunks(file: IO[bytes], after_line: int, report: Callable[[int, int], None]) -> Iterator[Chunk]:
     """Numbered lines, empty ones left out, 5,000 at a time; and progress in bytes where the size is known."""
     size, read = _size(file), 0
     numbered = enumerate(file, 1)
