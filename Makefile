@@ -7,8 +7,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
-BENCHES := append command project query dispatch http startup import_events
-BENCH ?= $(BENCHES)
+BENCH ?=
 CODE = $(wildcard src tests examples benchmarks)
 UV_VERSION := 0.13.9
 
@@ -54,10 +53,7 @@ torture: $(STAMP) ## Kill it at every fault point and at random, and check after
 	@$(PY) -m tests.torture --kills $(or $(KILLS),2000) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: $(STAMP) ## Run the benchmarks (QUICK=1 for a short run, BENCH="append query" for some of them)
-	@set -e; for path in $(BENCH); do \
-	  echo "bench: $$path"; \
-	  $(PY) -m benchmarks.$$path $(if $(filter-out 0,$(QUICK)),--quick); \
-	done
+	@$(PY) -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(BENCH)
 
 fmt: $(STAMP) ## Format the code and fix what ruff can fix
 	@$(PY) -m ruff check --quiet --fix-only .

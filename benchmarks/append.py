@@ -19,7 +19,7 @@ from deedlog.types import Exactly, SystemClock
 DATA = event_text(fresh_key())
 METADATA = '{"correlation_id":"0197e2a0-7000-7abc-8def-0123456789ab"}   '
 CALLERS = (64, 16, 1)
-TARGETS = {64: 0.7}
+TARGETS = {64: 0.85}
 
 
 async def main(asked: Options, folder: Path) -> None:

@@ -44,11 +44,11 @@ async def main(asked: Options, folder: Path) -> None:
     results = await compare(
         asked,
         [
-            Case("64 callers", raw(0), ours(commands(own)), 0.4),
-            Case("1 caller", raw(1, 1), ours(commands(alone), 1)),
+            Case("64 callers", raw(0), ours(commands(own)), 0.6),
+            Case("1 caller", raw(1, 1), ours(commands(alone), 1), 0.8),
             Case("1 caller, raw is a blocking commit", ours(plain_commits(plain), 1), ours(commands(alone), 1)),
             Case("one hot aggregate, 64 callers", raw(2), ours(hot)),
-            Case("hot aggregate, raw is 64 callers' own", ours(commands(own)), ours(hot)),
+            Case("hot aggregate, raw is 64 callers' own", ours(commands(own)), ours(hot), 0.5),
             Case("64 callers with ids", raw(3), ours(commands(with_ids, ids=True))),
             Case("64 callers, projections on", raw(4), ours(commands(projecting))),
         ],

@@ -168,6 +168,38 @@ def report(benchmark: str, unit: str, asked: Options, results: list[Result], set
     print(msgspec.json.encode(line).decode(), flush=True)
 
 
+class Limit(msgspec.Struct, frozen=True):
+    """Something measured that must not be more than `most`, where that is given. Its unit stands in its name."""
+
+    name: str
+    rounds: list[float]
+    most: float | None = None
+
+    @property
+    def value(self) -> float:
+        return statistics.median(self.rounds)
+
+    @property
+    def met(self) -> bool | None:
+        return None if self.most is None else self.value <= self.most
+
+
+def report_limits(benchmark: str, asked: Options, limits: list[Limit], settings: dict[str, Any]) -> None:
+    """As `report`, for what is no ratio."""
+    print()
+    print(f"{benchmark}: median of the rounds")
+    for limit in limits:
+        wanted = "" if limit.most is None else f"  at most {limit.most:g} {'met' if limit.met else 'MISSED'}"
+        spread = f"({min(limit.rounds):,.3g}-{max(limit.rounds):,.3g})"
+        print(f"  {limit.name:<44} {limit.value:>9,.3g} {spread}{wanted}")
+    figures = {
+        limit.name: {"value": limit.value, "most": limit.most, "met": limit.met, "rounds": limit.rounds} for limit in limits
+    }
+    judged = [limit.met for limit in limits if limit.met is not None]
+    line = {"benchmark": benchmark, "met": all(judged), "limits": figures, "settings": {**_machine(asked), **settings}}
+    print(msgspec.json.encode(line).decode(), flush=True)
+
+
 def _machine(asked: Options) -> dict[str, Any]:
     return {
         "quick": asked.quick,

@@ -27,7 +27,7 @@ async def main(asked: Options, folder: Path) -> None:
         results = await compare(
             asked,
             [
-                Case("POST a command", loaded(bare, requests), loaded(ours, requests), 0.5),
+                Case("POST a command", loaded(bare, requests), loaded(ours, requests), 0.7),
                 Case("POST a command, no projection", loaded(bare, requests), loaded(commands, requests)),
             ],
         )
