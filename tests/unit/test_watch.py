@@ -282,6 +282,23 @@ async def test_a_stop_of_the_app_ends_the_iteration(app: App) -> None:
     assert not [task for task in asyncio.all_tasks() if "watch" in task.get_name()]
 
 
+async def test_nothing_is_missed_that_a_later_look_would_have_to_find(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "IDLE_SECONDS", 1_000.0)
+    monkeypatch.setattr(watch, "POLL_SECONDS", 1_000.0)
+    monkeypatch.setattr(watch, "FLOOR_SECONDS", 0.001)
+    await opened(app)
+    async with app.watch(GetTwice("a")) as names, app.watch(GetBalance("a")) as balances:
+        await soon(anext(balances))
+        await soon(anext(names))
+        for number in range(1, 100):
+            await app.execute(Deposit("a", ONE))
+            while (await soon(anext(balances))).value.balance < number:
+                pass
+        await app.execute(Open("b", "Bob"))
+        async with app.watch(GetTwice("b")) as others:
+            assert (await soon(anext(others))).value == "Bob"
+
+
 async def test_what_another_process_moves_is_watched_too(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'bank.db'}"
     looker, mover = bank_app(url), bank_app(url)

@@ -121,6 +121,7 @@ class Watching:
         self.moves = moves
         self._codec = codec
         self._sources: dict[_Key, _Source] = {}
+        self._following: asyncio.Task[None] | None = None
         self._stopped = False
 
     @property
@@ -147,6 +148,7 @@ class Watching:
             if not self._stopped:
                 self._sources[key] = source
                 source.start()
+                self._follow()
         if self._stopped:
             listener._end()
         else:
@@ -157,6 +159,9 @@ class Watching:
         """Evaluates it no more; who asks the same from now on begins anew."""
         if self._sources.get(source.key) is source:
             del self._sources[source.key]
+        if self._following is not None and not any(other.by_head for other in self._sources.values()):
+            self._following.cancel()
+            self._following = None
 
     def news(self, answer: Answer[Any]) -> "_News":
         """An answer with what it is compared by. Raises Misuse for a value that is no JSON."""
@@ -169,7 +174,28 @@ class Watching:
     def end(self) -> list[asyncio.Task[None]]:
         """Ends every iteration; gives what is still ending."""
         self._stopped = True
-        return [task for source in list(self._sources.values()) for task in source.end()]
+        following = [] if self._following is None else [self._following]
+        return [*following, *(task for source in list(self._sources.values()) for task in source.end())]
+
+    def _follow(self) -> None:
+        if self._following is None and any(source.by_head for source in self._sources.values()):
+            self._following = asyncio.create_task(self._follow_head(), name="deedlog watch head")
+
+    async def _follow_head(self) -> None:
+        """Knocks when the log has grown: a live model, or an inline one, says nothing itself."""
+        head = 0
+        while True:
+            try:
+                await self.store.wait(head, IDLE_SECONDS)
+                now = await self.store.head()
+            except Unavailable:
+                await asyncio.sleep(POLL_SECONDS)
+                continue
+            if now > head:
+                head = now
+                for source in self._sources.values():
+                    if source.by_head:
+                        source.knock()
 
 
 class _News(msgspec.Struct, frozen=True):
@@ -209,13 +235,11 @@ class _Source:
         projections = watching.bus.handler_of(query).projections
         stored = [projection.name for projection in projections if projection.mode != "live"]
         self._runners = {name: watching.runners[name] for name in stored}
-        self._by_head = not projections or any(projection.mode != "async" for projection in projections)
-        self._tasks: list[asyncio.Task[None]] = []
+        self.by_head = not projections or any(projection.mode != "async" for projection in projections)
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._run(), name=f"deedlog watch {type(self._query).__name__}")]
-        if self._by_head:
-            self._tasks.append(asyncio.create_task(self._follow_head(), name="deedlog watch head"))
+        self._task = asyncio.create_task(self._run(), name=f"deedlog watch {type(self._query).__name__}")
 
     def add(self, listener: Answers[Any]) -> None:
         self._listeners.add(listener)
@@ -229,15 +253,15 @@ class _Source:
     def end(self) -> list[asyncio.Task[None]]:
         """Ends the evaluation, and the iteration of all who still listen; gives what is still ending."""
         self._close()
-        self._tasks[0].cancel()
-        return self._tasks
+        if self._task is None:
+            return []
+        self._task.cancel()
+        return [self._task]
 
     def _close(self) -> None:
         self._watching.forget(self)
         for listener in list(self._listeners):
             listener._end()
-        for task in self._tasks[1:]:
-            task.cancel()
 
     def knock(self) -> None:
         """There is something new: a listener, or an event."""
@@ -281,17 +305,3 @@ class _Source:
             news = _News.of_error(error)
         for listener in listening:
             listener._offer(news)
-
-    async def _follow_head(self) -> None:
-        """Knocks when the log has grown: a live model, or an inline one, says nothing itself."""
-        store, head = self._watching.store, 0
-        while True:
-            try:
-                await store.wait(head, IDLE_SECONDS)
-                now = await store.head()
-            except Unavailable:
-                await asyncio.sleep(POLL_SECONDS)
-                continue
-            if now > head:
-                head = now
-                self.knock()
