@@ -139,7 +139,7 @@ def owner_of(path: Path, name: str = "Balance+OwnerTotal") -> tuple[str, int]:
 async def until(path: Path, *pids: int, seconds: float = WAIT) -> str:
     """The process that has the lease, once it is one of these."""
     async with asyncio.timeout(seconds):
-        while (owner := owner_of(path)[0]) not in {str(pid) for pid in pids}:
+        while (owner := owner_of(path)[0]) not in {str(pid) for pid in pids}:  # noqa: ASYNC110  # another process
             await asyncio.sleep(0.01)  # another process, which can only be asked
     return owner
 

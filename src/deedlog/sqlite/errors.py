@@ -11,6 +11,7 @@ _FIXES: dict[str, tuple[type[DeedlogError], str]] = {
     "SQLITE_LOCKED": (Unavailable, "another connection holds the table; try again"),
     "SQLITE_FULL": (Unavailable, "no space left on the disk; free some and try again"),
     "SQLITE_IOERR": (Unavailable, "the disk refused; look at the system's log"),
+    "SQLITE_INTERRUPT": (Unavailable, "the app was stopped meanwhile; start it and ask again"),
     "SQLITE_READONLY": (Unavailable, "the file or its folder is read-only; make both writable"),
     "SQLITE_CANTOPEN": (Misuse, "check that the folder exists and may be written"),
     "SQLITE_PERM": (Misuse, "check the permissions of the file"),

@@ -6,26 +6,32 @@ commits nothing: beginning one costs as much as a read by key.
 
 import asyncio
 import sqlite3
+import threading
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from deedlog.sqlite.database import Database
 from deedlog.sqlite.errors import closed
 
 MAX_CONNECTIONS = 16
 SHARED_SECONDS = 0.001
+INTERRUPT_SECONDS = 0.02
+
+T = TypeVar("T")
 
 
 class Lease:
     """A connection inside a read transaction. `memo` is for what its user read there; it empties with the transaction."""
 
-    __slots__ = ("_until", "commits", "connection", "memo")
+    __slots__ = ("_reading", "_until", "commits", "connection", "memo")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.memo: dict[Any, Any] = {}
         self.commits = -1
         self._until = 0.0
+        self._reading = threading.Lock()
 
     def renew(self, commits: int, now: float) -> None:
         """A new transaction, unless the open one is as good."""
@@ -35,6 +41,33 @@ class Lease:
         self.connection.execute("begin")
         self.commits = commits
         self._until = now + SHARED_SECONDS
+
+    def read(self, read: Callable[[], T]) -> T:
+        """Runs `read` on a thread: the connection is not closed under it."""
+        with self._reading:
+            return read()
+
+    async def over(self, *reading: "asyncio.Future[Any]") -> None:
+        """Ends what threads read on it, and returns when none does any more, also when cancelled meanwhile."""
+        cancelled: asyncio.CancelledError | None = None
+        while running := [one for one in reading if not one.done()]:
+            self.connection.interrupt()  # again and again: it does nothing for a statement that is only about to start
+            try:
+                await asyncio.wait(running, timeout=INTERRUPT_SECONDS)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        for one in reading:
+            if not one.cancelled():
+                one.exception()  # looked at: whoever waited for it has it, or is gone
+        if cancelled is not None:
+            raise cancelled
+
+    def close(self) -> None:
+        """Closes the connection; what a thread reads there is interrupted first, for SQLite does not survive it otherwise."""
+        while not self._reading.acquire(timeout=INTERRUPT_SECONDS):
+            self.connection.interrupt()
+        self.connection.close()
+        self._reading.release()
 
     def end(self) -> None:
         """Lets go of the transaction: SQLite may then reuse what it kept for it."""
@@ -118,6 +151,6 @@ class ReaderPool:
             self._ending.cancel()
             self._ending = None
         for lease in self._all:
-            lease.connection.close()
+            lease.close()
         self._all.clear()
         self._free.clear()

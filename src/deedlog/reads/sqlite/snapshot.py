@@ -17,7 +17,6 @@ from deedlog.sqlite.pool import ReaderPool
 from deedlog.types import Position, StreamName
 
 T = TypeVar("T")
-INTERRUPT_SECONDS = 0.02
 
 
 class _Over:
@@ -75,18 +74,10 @@ class SqliteSnapshot(Snapshot):
 
     async def _end_reads(self) -> None:
         """Returns when no thread uses the connection any more, also when cancelled meanwhile."""
-        cancelled: asyncio.CancelledError | None = None
-        while running := [reading for reading in self._reading if not reading.done()]:
-            self._connection.interrupt()  # again and again: it does nothing for a statement that is only about to start
-            try:
-                await asyncio.wait(running, timeout=INTERRUPT_SECONDS)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        for reading in self._reading:
-            reading.exception()  # looked at: whoever waited for it has it, or is gone
-        self._reading.clear()
-        if cancelled is not None:
-            raise cancelled
+        try:
+            await self._lease.over(*self._reading)
+        finally:
+            self._reading.clear()
 
     def _see(self, projected: Projected) -> None:
         memo = self._lease.memo
@@ -176,7 +167,7 @@ class SqliteSnapshot(Snapshot):
 
         def run() -> T:
             with translated(self._path):
-                return read()
+                return self._lease.read(read)
 
         reading = asyncio.ensure_future(asyncio.to_thread(run))
         self._reading.append(reading)

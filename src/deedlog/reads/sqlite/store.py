@@ -90,15 +90,16 @@ class SqliteReadStore(ReadStore):
 
         def run() -> T:
             with translated(self._database.path):
-                return read(lease.connection)
+                return lease.read(lambda: read(lease.connection))
 
         reading = asyncio.ensure_future(asyncio.to_thread(run))
         try:
             return await asyncio.shield(reading)
         finally:
-            if not reading.done():
-                await asyncio.wait([reading])
-            self._pool.give(lease)
+            try:
+                await lease.over(reading)
+            finally:
+                self._pool.give(lease)
 
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
         return await self._write("prepare", lambda connection: builds.prepare(connection, projected, head))
