@@ -73,19 +73,23 @@ def run(name: str, *, quick: bool) -> dict[str, Any]:
 
 
 def rows_of(line: dict[str, Any]) -> Iterator[Row]:
-    """The cases of a benchmark (ratios) or its limits (values)."""
+    """The cases of a benchmark (ratios), its limits (values), or, of `dispatch`, the microseconds; the first has the target."""
+    name = line["benchmark"]
+    if "microseconds_over" in line:
+        most: float | None = line["target_microseconds"]
+        for case, value in line["microseconds_over"].items():
+            yield Row(
+                name, f"{case}, µs over", "", "", f"{value:.2f}", "", *_judged(most, "≤", most is not None and value <= most)
+            )
+            most = None
+        return
     for case, found in line.get("cases", {}).items():
         raw, ours = (f"{statistics.median(found[side]):,.0f}" for side in ("raw", "ours"))
         spread = f"{found['min']:.2f}–{found['max']:.2f}"
-        yield Row(
-            line["benchmark"], case, raw, ours, f"{found['ratio']:.2f}", spread, *_judged(found["target"], "≥", found["met"])
-        )
+        yield Row(name, case, raw, ours, f"{found['ratio']:.2f}", spread, *_judged(found["target"], "≥", found["met"]))
     for case, found in line.get("limits", {}).items():
         spread = f"{min(found['rounds']):,.3g}–{max(found['rounds']):,.3g}"
-        yield Row(line["benchmark"], case, "", "", f"{found['value']:,.3g}", spread, *_judged(found["most"], "≤", found["met"]))
-    for case, value in line.get("microseconds_over", {}).items():
-        most = line["target_microseconds"]
-        yield Row(line["benchmark"], f"{case}, µs over", "", "", f"{value:.2f}", "", *_judged(most, "≤", value <= most))
+        yield Row(name, case, "", "", f"{found['value']:,.3g}", spread, *_judged(found["most"], "≤", found["met"]))
 
 
 def _judged(target: float | None, sign: str, met: bool | None) -> tuple[str, str]:
