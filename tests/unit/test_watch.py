@@ -12,6 +12,7 @@ import pytest
 
 from deedlog import (
     App,
+    Building,
     InvalidMessage,
     Misuse,
     Module,
@@ -21,11 +22,12 @@ from deedlog import (
     ReadModel,
     Stale,
     UnknownMessage,
+    on,
     starts,
 )
 from deedlog.queries import watch
 from deedlog.sync import Sync
-from tests.faults.bank import Balance, Deposit, GetBalance, Open, Opened, Rename, bank_app
+from tests.faults.bank import Balance, Deposit, GetBalance, Open, Opened, Rename, Renamed, bank_app
 
 ONE = Decimal(1)
 T = TypeVar("T")
@@ -280,6 +282,70 @@ async def test_a_stop_of_the_app_ends_the_iteration(app: App) -> None:
     assert await soon(waiting) is None
     assert await soon(anext(answers, None)) is None
     assert not [task for task in asyncio.all_tasks() if "watch" in task.get_name()]
+
+
+bad: set[str] = set()
+
+
+class GetPicky(Query[str]):
+    account: str
+
+
+@live.read_model(key="account")
+class Picky(ReadModel):
+    account: str
+    owner: str
+
+    @on
+    def renamed(self, event: Renamed) -> None:
+        if event.account in bad:
+            raise ValueError("not this one")
+        self.owner = event.owner
+
+    @starts
+    @classmethod
+    def opened(cls, event: Opened) -> "Picky":
+        return cls(event.account, event.owner)
+
+
+@live.query
+async def get_picky(query: GetPicky, rows: Reader[Picky]) -> str:
+    return (await rows.get(query.account)).owner
+
+
+async def test_a_row_that_is_taken_up_from_the_dead_letters_is_a_new_answer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
+    await opened(app)
+    bad.add("a")
+    await app.execute(Rename("a", "Anna"))
+    await app.catch_up()
+    async with app.watch(GetPicky("a")) as answers:
+        first = await soon(anext(answers))
+        assert (first.value, first.freshness.parked) == ("Ann", 1)
+        bad.clear()
+        await app.running.projections.letters_of("Picky").retry()
+        answer = await soon(anext(answers))
+        assert (answer.value, answer.freshness.parked) == ("Anna", 0)
+
+
+async def test_a_read_model_that_is_being_built_is_told_so_and_then_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
+    url = f"sqlite:///{tmp_path / 'bank.db'}"
+    async with bank_app(url) as before:
+        await before.execute(Open("a", "Ann"))
+    after = bank_app(url)
+    after.include(live)  # with a read model that is new
+    await after.start(projections=False)
+    async with after.watch(GetPicky("a")) as answers:
+        with pytest.raises(Building):
+            await soon(anext(answers))
+        await after.catch_up()
+        assert (await soon(anext(answers))).value == "Ann"
+    await after.stop()
 
 
 async def test_nothing_is_missed_that_a_later_look_would_have_to_find(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
