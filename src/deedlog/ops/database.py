@@ -66,7 +66,9 @@ async def _init(url: str, app: App | None) -> InitOut:
         head = await store.head()
         prepared = [await _prepare(reads, projection, head) for projection in (stored(app) if app else ())]
         if app is not None:
-            await Opened(app, store, reads).projecting.prepare()  # what free-form projections set up
+            there = Opened(app, store, reads)
+            await there.projecting.prepare()  # what free-form projections set up
+            there.projecting.worker.end()
     finally:
         await reads.close()
         await store.close()

@@ -120,7 +120,7 @@ async def _rollback(app: App, projection: Projection) -> Checkpoint:
 def _pair(projection: Projection, found: Sequence[Checkpoint]) -> tuple[Checkpoint, Checkpoint]:
     """The live generation and the one that a rollback takes. Raises Misuse where there is none."""
     live = next((one for one in found if one.live), None)
-    kept = [one for one in found if live is not None and one.generation < live.generation and one.state != "aside"]
+    kept = [one for one in found if live is not None and one.generation < live.generation and one.complete]
     if live is None or not kept:
         raise Misuse(f"no earlier generation of {projection.name} is kept", fix="rebuild it, or deploy the version you want")
     return live, kept[-1]

@@ -31,7 +31,11 @@ class Opened:
 async def opened(app: App, *, changing: bool = False) -> AsyncIterator[Opened]:
     """For looking, or for changing what is there. Raises Misuse where there is no store."""
     async with (writing if changing else reading)(app.url) as (store, reads):
-        yield Opened(app, store, reads)
+        there = Opened(app, store, reads)
+        try:
+            yield there
+        finally:
+            there.projecting.worker.end()
 
 
 def stored(app: App) -> list[Projection]:

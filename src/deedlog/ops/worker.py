@@ -24,8 +24,8 @@ def worker(source: Source, once: bool) -> None:
 
     For services started with `deedlog serve --no-projections`. Once a second it prints a line for each projection that has
     moved: name, position, head of the log; tabs between. On stderr it says who moves each, at the start and when that changes:
-    of several workers one moves a projection, the others stand by. They take over at once when it ends, ten seconds after it
-    is killed.
+    of several workers one moves a projection, the others stand by. They take over at once when its process ends, and ten
+    seconds after it was heard of last when it ran on another machine.
 
     \b
     Example: deedlog worker --app shop:app

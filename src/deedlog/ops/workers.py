@@ -36,8 +36,8 @@ def workers() -> None:
 def list_workers(source: Source, as_json: bool) -> None:
     """List who has leased which projection, and until when.
 
-    A worker is named host:process:start. It prolongs its leases all the time; after a crash they run out within ten seconds,
-    and another worker goes on. epoch counts how often a projection has changed hands.
+    A worker is named host:process:start. It prolongs its leases all the time; when it is gone they run out within ten seconds,
+    and another worker goes on (on the same machine at once). epoch counts how often a projection has changed hands.
 
     In a pipe, one line per lease: worker, projection, generation, epoch, leased_until, left_seconds (below 0: it is over);
     tabs between. --json prints {"workers": […]} with these keys.
