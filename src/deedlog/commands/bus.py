@@ -89,12 +89,12 @@ class CommandBus:
     async def _store_result(
         self, handler: CommandHandler, context: CommandContext, result: Any, work: UnitOfWork | None
     ) -> Receipt:
+        metadata = self._codec.metadata(context.metadata)
         if result is None and work is None and context.key is None:
             return receipt_of(self._store, context, Appended("", 0, await self._store.head(), 0), ())
         appends = [] if result is None else list(result) if isinstance(result, list | tuple | Iterator) else [result]
         if not all(isinstance(append, Append) for append in appends):
             raise Misuse(f"{handler.signature.name} returned {result!r}", fix="return None, an Append, or a list of them")
-        metadata = self._codec.metadata(context.metadata)
         writes = tuple(
             StreamWrite(
                 check_stream(append.stream),
