@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from deedlog.errors import Building, Conflict, DeedlogError
+from deedlog.errors import Building, Conflict, DeedlogError, Unavailable
 from deedlog.projections.projection import Projection
 from deedlog.projections.rebuild import rebuild, verify
 from deedlog.projections.runner import Runner
@@ -134,3 +134,25 @@ async def test_a_rebuild_by_the_version_before_leaves_the_new_ones_rows(tmp_path
         async with reads.snapshot([NEWER.projected]) as snapshot:
             assert await snapshot.count(NEWER.projected.models[0], ()) == 3
         assert await rows_in(reads, totals) == only(totals, expected(HISTORY))
+
+
+async def test_a_version_that_was_rolled_back_says_so_instead_of_being_built(tmp_path: Path, ledger: LedgerTests) -> None:
+    async with ledger.opened(tmp_path, HISTORY) as (store, reads):
+        await catch_up(store, reads)
+        await reads.prepare(NEWER.projected, len(HISTORY))
+        await runner_of(NEWER, store, reads).catch_up()
+        await reads.rollback(totals.name)
+        with pytest.raises(Unavailable, match="was rolled back"):
+            async with reads.snapshot([NEWER.projected]):
+                pass
+        assert await rows_in(reads, totals) == only(totals, expected(HISTORY))
+
+
+async def test_sql_of_a_version_whose_tables_are_not_shown_any_more_says_so(tmp_path: Path, ledger: LedgerTests) -> None:
+    async with ledger.opened(tmp_path, HISTORY) as (store, reads):
+        await catch_up(store, reads)
+        await reads.prepare(NEWER.projected, len(HISTORY))
+        await runner_of(NEWER, store, reads).catch_up()
+        with pytest.raises(Unavailable, match="another version's rows"):
+            async with reads.snapshot([totals.projected], by_name=True):
+                pass

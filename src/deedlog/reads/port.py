@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from deedlog.errors import Building, Misuse
+from deedlog.errors import Building, Misuse, Unavailable
 from deedlog.reads.model import Key, RowType
 from deedlog.types import Position, StreamName
 
@@ -418,7 +418,7 @@ class ReadStore(ABC):
 def readable(projected: Projected, candidates: Sequence[Checkpoint], *, by_name: bool) -> Checkpoint:
     """The generation that a process reads: its own definition's, else the live one where rows have the same shape.
 
-    Raises Building while there is none, Misuse when the projection was never prepared.
+    Raises Building while there is none, Unavailable where waiting will not help, Misuse when it was never prepared.
     """
     if not candidates:
         raise Misuse(f"projection {projected.name} was never prepared", fix="start the app, or run `deedlog db init`")
@@ -427,6 +427,15 @@ def readable(projected: Projected, candidates: Sequence[Checkpoint], *, by_name:
     for checkpoint in (*([] if by_name else own[-1:]), *live):
         if checkpoint.complete:
             return checkpoint
+    if own and own[-1].complete and not own[-1].building_to:
+        raise Unavailable(
+            f"{projected.name}: the tables' plain names show another version's rows, of another shape",
+            fix="stop the other version, then start this one again",
+        )
+    if not own and any(c.definition == projected.definition and c.state == "retired" for c in candidates):
+        raise Unavailable(
+            f"{projected.name} was rolled back to another version's rows", fix="start that version, or rebuild this one's"
+        )
     waiting = next(iter((*own[-1:], *live)), Checkpoint())
     raise Building(projected.name, waiting.position, waiting.building_to)
 
