@@ -42,6 +42,14 @@ async def test_the_fields_of_a_query_are_its_parameters(document: dict[str, Any]
     }
 
 
+async def test_a_query_by_get_may_be_unchanged_and_may_be_live(document: dict[str, Any]) -> None:
+    got, asked = (document["paths"]["/queries/GetProduct"][method]["responses"] for method in ("get", "post"))
+    assert ("304" in got, "304" in asked, "ETag" in got["200"]["headers"]) == (True, False, True)
+    live = document["paths"]["/queries/GetProduct/live"]["get"]
+    assert live["responses"]["200"]["content"].keys() == {"text/event-stream"}
+    assert "/queries/CountLines/live" not in document["paths"]
+
+
 async def test_a_command_is_described_by_its_docstring_and_its_aggregate(document: dict[str, Any]) -> None:
     create = document["paths"]["/commands/CreateProduct"]["post"]
     assert (create["summary"], create["tags"]) == ("Puts a product on sale.", ["Product"])

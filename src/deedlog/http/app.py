@@ -13,7 +13,7 @@ from deedlog.app import App
 from deedlog.http.docs import asset, page
 from deedlog.http.endpoints import Service, Settings, WhoCalls
 from deedlog.http.health import Health
-from deedlog.http.live import Live
+from deedlog.http.live import Queries
 from deedlog.http.openapi import Description
 from deedlog.http.straight import Straight
 from deedlog.http.tokens import COOKIE
@@ -70,8 +70,7 @@ def asgi(
 def _routes(service: Service) -> list[Route]:
     health = Health(service)
     return [
-        Route("/queries/{name:path}/live", Live(service), methods=["GET"]),
-        Route("/queries/{name:path}", Endpoint(service.query), methods=["GET", "POST"]),
+        Route("/queries/{name:path}", Queries(service), methods=["GET", "POST"]),
         Route("/health/live", Endpoint(health.live), methods=["GET"]),
         Route("/health/ready", Endpoint(health.ready), methods=["GET"]),
         Route("/openapi.json", Endpoint(Description(service).answer), methods=["GET"]),

@@ -74,6 +74,6 @@ def freshness_headers(fresh: Freshness) -> list[tuple[bytes, bytes]]:
         (b"deedlog-behind-seconds", b"%.3f" % fresh.behind_seconds),
         (b"deedlog-parked", b"%d" % fresh.parked),
     ]
-    if fresh.updated_at is not None:
-        headers.append((b"last-modified", format_datetime(fresh.updated_at, usegmt=True).encode()))
+    if (at := fresh.updated_at) is not None:
+        headers.append((b"last-modified", format_datetime(at, usegmt=True).encode()))
     return headers

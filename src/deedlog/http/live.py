@@ -31,22 +31,40 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx: pass on each line at once
 ]
+_LIVE = "/live"
 _FIRST = b"retry: 1000\n\n"
 _HEARTBEAT = b": still here\n\n"
 _encode = msgspec.json.Encoder().encode
 
 
-class Live:
-    """`GET /queries/{name}/live`. At most `max_live` at a time; each ends with its client, with the app, or with the server."""
+class Queries:
+    """What is below `/queries/`: a query, or a live one where `/live` follows its name.
+
+    At most `max_live` are open at a time; each ends with its client, with the app, or with the server.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._query = Endpoint(service.query)
         self.open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if await self._is_a_name(scope):
-            await Endpoint(self._service.query)(scope, receive, send)
+        name = scope["path_params"]["name"]
+        if not name.endswith(_LIVE) or scope["method"] == "POST" or await self._is_a_name(name):
+            await self._query(scope, receive, send)
             return
+        scope["path_params"]["name"] = name.removesuffix(_LIVE)
+        await self._live(scope, receive, send)
+
+    async def _is_a_name(self, name: str) -> bool:
+        """Whether a query has a name that ends so itself."""
+        try:
+            known = (await self._service.running()).codec.registry.all("query")
+        except DeedlogError:
+            return False  # said where the query is read
+        return any(kind.name == name for kind in known)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             answers, store_id = await self._asked(Call(scope, receive))
         except Exception as error:
@@ -63,18 +81,6 @@ class Live:
         finally:
             self.open -= 1
             await answers.aclose()
-
-    async def _is_a_name(self, scope: Scope) -> bool:
-        """Whether `/live` is not ours, but the end of a query's name."""
-        name = f"{scope['path_params']['name']}/live"
-        try:
-            known = (await self._service.running()).codec.registry.all("query")
-        except DeedlogError:
-            return False  # said where the query is read
-        if not any(kind.name == name for kind in known):
-            return False
-        scope["path_params"]["name"] = name
-        return True
 
     async def _asked(self, call: Call) -> tuple[Answers[Any], str]:
         """The live query. Raises what a request that can't be answered raises, Rejected (503) where there are too many."""
