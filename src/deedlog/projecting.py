@@ -74,7 +74,7 @@ class Projecting:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if any(runner.checkpoint.owner == self.worker.name for runner in self.runners.values()):
+        if any(runner.holds for runner in self.runners.values()):
             try:
                 await self._reads.release(self.worker.name)
             except DeedlogError as error:  # the file is gone, or the disk is full: the leases run out by themselves
@@ -180,6 +180,10 @@ class Projecting:
     async def rollback(self, read_model: str) -> Checkpoint:
         """Makes the generation before the live one live again, at once."""
         return await self._reads.rollback(self.runner_of(read_model).projection.name)
+
+    async def switch(self, read_model: str) -> Checkpoint:
+        """Takes a rollback back, at once."""
+        return await self._reads.reinstate(self.runner_of(read_model).projection.name)
 
     def runner_of(self, read_model: str) -> Runner:
         """The runner that moves a read model. Raises Misuse with the names there are."""

@@ -140,6 +140,17 @@ def test_a_rollback_makes_the_generation_before_live_and_it_goes_on(run: Run, fi
     assert (code, only["state"], only["position"], only["generation"]) == (0, "rolled back", 4, 1)
 
 
+def test_a_switch_takes_a_rollback_back(run: Run, fill: Fill) -> None:
+    fill(1, projections=True)
+    switch = ("projections", "switch", "NoteView", "--app", SPEC)
+    assert "no generation of NoteView was rolled back" in run(*switch, "--yes").stderr
+    run("projections", "rebuild", "NoteView", "--app", SPEC, "--yes")
+    run(*ROLLBACK, "--yes")
+    assert "would make NoteView: generation 2 at position 2 live, in place of 1" in run(*switch, "--dry-run").stdout
+    assert "nothing was changed" in run(*switch, input="no\n").stderr
+    assert run(*switch, "--yes").stdout == "NoteView: generation 2 is live again, at position 2\n"
+
+
 def test_a_rollback_to_another_definition_warns_that_only_that_version_moves_it(run: Run, fill: Fill, folder: Path) -> None:
     fill(1, projections=True)
     (folder / "notes.py").write_text(CHANGED, "utf-8")

@@ -20,7 +20,7 @@ from deedlog.ops.dlq import dlq
 from deedlog.ops.events import events
 from deedlog.ops.explain import explain
 from deedlog.ops.exporting import export
-from deedlog.ops.generations import generations, rollback
+from deedlog.ops.generations import generations, rollback, switch
 from deedlog.ops.importing import import_lines
 from deedlog.ops.mending import purge, retry, skip
 from deedlog.ops.pausing import pause, resume
@@ -94,7 +94,7 @@ def main(app: str | None, store: str | None) -> None:
 GROUPS: dict[click.Group, tuple[click.Command, ...]] = {
     events: (tail, export, import_lines),
     streams: (close_stream,),
-    projections: (status, rebuild, verify, repair, generations, rollback, pause, resume, audit),
+    projections: (status, rebuild, verify, repair, generations, rollback, switch, pause, resume, audit),
     dlq: (retry, skip, purge),
     main: (serve, worker, check, explain, database, events, streams, commands, projections, workers, dlq, completion),
 }

@@ -1,4 +1,4 @@
-"""`deedlog projections generations` and `rollback`: which builds of a read model are kept, and going back to the one before."""
+"""`deedlog projections generations`, `rollback` and `switch`: which builds are kept, going back to one, and forth again."""
 
 import asyncio
 from collections.abc import Sequence
@@ -92,7 +92,7 @@ def rollback(source: Source, name: str, yes: bool, dry_run: bool) -> None:
     """Make the generation before the live one live again.
 
     One step, no folding: for a new version whose rows turn out to be wrong. The generation that was live is retired, kept,
-    and moved by nobody. To go forward again, `projections rebuild`.
+    and moved by nobody; `projections switch` takes it again.
 
     \b
     Example: deedlog projections rollback ProductView
@@ -110,6 +110,42 @@ def rollback(source: Source, name: str, yes: bool, dry_run: bool) -> None:
         confirm(projection.name, f"makes {projection.name}: {words}")
     now = asyncio.run(_rollback(app, projection))
     click.echo(f"{projection.name}: generation {now.generation} is live again, at position {now.position}")
+
+
+@click.command()
+@with_source
+@NAME
+@YES
+@DRY_RUN
+def switch(source: Source, name: str, yes: bool, dry_run: bool) -> None:
+    """Take a rollback back: make the generation that was rolled back live again.
+
+    One step, no folding. The generation that was live meanwhile is retired and kept. To switch to a new build, use
+    `projections rebuild`, which switches when it is complete.
+
+    \b
+    Example: deedlog projections switch ProductView
+    """
+    app = source.app()
+    projection = find_projection(app, name)
+    found = asyncio.run(_generations(app, projection))
+    live = next((one for one in found if one.live), None)
+    later = [one for one in found if live is not None and one.generation > live.generation and one.state == "retired"]
+    if live is None or not later:
+        raise Misuse(f"no generation of {projection.name} was rolled back", fix="`deedlog projections rebuild` makes a new one")
+    words = f"generation {later[-1].generation} at position {later[-1].position} live, in place of {live.generation}"
+    if dry_run:
+        click.echo(f"would make {projection.name}: {words}")
+        return
+    if not yes:
+        confirm(projection.name, f"makes {projection.name}: {words}")
+    now = asyncio.run(_switch(app, projection))
+    click.echo(f"{projection.name}: generation {now.generation} is live again, at position {now.position}")
+
+
+async def _switch(app: App, projection: Projection) -> Checkpoint:
+    async with writing(app.url) as (_, reads):
+        return await reads.reinstate(projection.name)
 
 
 async def _rollback(app: App, projection: Projection) -> Checkpoint:

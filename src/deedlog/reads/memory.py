@@ -214,9 +214,20 @@ class MemoryReadStore(ReadStore):
         kept = [g for g in kept if g.checkpoint.complete]
         if live is None or not kept:
             raise Misuse(f"no earlier generation of {name} is kept", fix="rebuild it, or deploy the version that you want")
+        return self._exchange(live, kept[-1])
+
+    async def reinstate(self, name: str) -> Checkpoint:
+        live = self._live(name)
+        later = [g for g in self._all(name) if live is not None and g.checkpoint.generation > live.checkpoint.generation]
+        later = [g for g in later if g.checkpoint.state == "retired"]
+        if live is None or not later:
+            raise Misuse(f"no generation of {name} was rolled back", fix="rebuild it for a new one")
+        return self._exchange(live, later[-1])
+
+    def _exchange(self, live: _Generation, other: _Generation) -> Checkpoint:
         live.change(state="retired", owner="", leased_until=0)
-        kept[-1].change(state="current")
-        return self._show(kept[-1])
+        other.change(state="current")
+        return self._show(other)
 
     async def discard(self, projected: Projected, built: Checkpoint) -> None:
         gone = [g for g in self._all(projected.name) if g.checkpoint.generation == built.generation]

@@ -354,6 +354,13 @@ class ReadStore(ABC):
         """Makes the newest generation before the live one live again, and retires that. Raises Misuse when none is kept."""
 
     @abstractmethod
+    async def reinstate(self, name: str) -> Checkpoint:
+        """Takes a rollback back: the newest retired generation behind the live one is live again, and that is retired.
+
+        Raises Misuse when none was rolled back.
+        """
+
+    @abstractmethod
     async def discard(self, projected: Projected, built: Checkpoint) -> None:
         """Drops a generation that was made aside."""
 

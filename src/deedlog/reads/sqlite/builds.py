@@ -130,11 +130,25 @@ def rollback(connection: sqlite3.Connection, name: str) -> Checkpoint:
     kept = [c for c in found if live is not None and c.generation < live.generation and c.complete]
     if live is None or not kept:
         raise Misuse(f"no earlier generation of {name} is kept", fix="rebuild it, or deploy the version that you want")
+    return _exchange(connection, name, live, kept[-1])
+
+
+def reinstate(connection: sqlite3.Connection, name: str) -> Checkpoint:
+    found = generations(connection, name)
+    live = next((c for c in found if c.live), None)
+    later = [c for c in found if live is not None and c.generation > live.generation and c.state == "retired"]
+    if live is None or not later:
+        raise Misuse(f"no generation of {name} was rolled back", fix="rebuild it for a new one")
+    return _exchange(connection, name, live, later[-1])
+
+
+def _exchange(connection: sqlite3.Connection, name: str, live: Checkpoint, other: Checkpoint) -> Checkpoint:
+    """Makes `other` live and retires what was."""
     connection.execute(sql.RETIRE, (name, live.generation))
-    connection.execute(sql.SET_STATE, ("current", name, kept[-1].generation))
-    (tables,) = connection.execute(sql.TABLES, (name, kept[-1].generation)).fetchone()
-    _show(connection, name, kept[-1].generation, json.loads(tables))
-    return _again(connection, name, kept[-1].generation)
+    connection.execute(sql.SET_STATE, ("current", name, other.generation))
+    (tables,) = connection.execute(sql.TABLES, (name, other.generation)).fetchone()
+    _show(connection, name, other.generation, json.loads(tables))
+    return _again(connection, name, other.generation)
 
 
 def restart(connection: sqlite3.Connection, projected: Projected, head: Position) -> Checkpoint:

@@ -153,6 +153,9 @@ class SqliteReadStore(ReadStore):
     async def rollback(self, name: str) -> Checkpoint:
         return await self._write("switch", lambda connection: builds.rollback(connection, name))
 
+    async def reinstate(self, name: str) -> Checkpoint:
+        return await self._write("switch", lambda connection: builds.reinstate(connection, name))
+
     async def discard(self, projected: Projected, built: Checkpoint) -> None:
         await self._write("rebuild", lambda connection: builds.drop(connection, projected.name, built.generation))
 

@@ -169,6 +169,17 @@ class BuildTests(ReadStoreTests):
             with pytest.raises(Misuse, match="no earlier generation"):
                 await store.rollback(PROJECTED.name)
 
+    async def test_a_rollback_is_taken_back_in_one_step(self, tmp_path: Path) -> None:
+        async with self.holding(tmp_path, OLD) as store:
+            with pytest.raises(Misuse, match="was rolled back"):
+                await store.reinstate(PROJECTED.name)
+            await store.switch(PROJECTED, await put(store, await store.begin_rebuild(PROJECTED), [NEW]))
+            await store.rollback(PROJECTED.name)
+            again = await store.reinstate(PROJECTED.name)
+            assert (again.live, again.state, again.generation) == (True, "current", 2)
+            assert await rows_in(store) == [NEW]
+            assert [c.state for c in await store.generations(PROJECTED.name)] == ["retired", "current"]
+
     async def test_a_version_that_is_started_again_is_live_again(self, tmp_path: Path) -> None:
         async with self.holding(tmp_path, OLD) as store:
             fresh = await put(store, await store.prepare(CHANGED, 1), [NEW], projected=CHANGED)

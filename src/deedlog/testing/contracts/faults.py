@@ -201,6 +201,9 @@ class CrashingReads(ReadStore):
     async def rollback(self, name: str) -> Checkpoint:
         return await self._inner.rollback(name)
 
+    async def reinstate(self, name: str) -> Checkpoint:
+        return await self._inner.reinstate(name)
+
     async def discard(self, projected: Projected, built: Checkpoint) -> None:
         await self._inner.discard(projected, built)
 
