@@ -196,6 +196,15 @@ async def test_a_clean_stop_gives_the_lease_up_at_once(tmp_path: Path) -> None:
         assert owner_of(path)[0] == ""
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 8])
+async def test_a_worker_that_is_stopped_as_soon_as_it_is_started_leaves_no_lease(tmp_path: Path, turns: int) -> None:
+    path = tmp_path / "bank.db"
+    async with tally_app(path):
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    assert (owner_of(path)[0], owner_of(path, "Tally")[0]) == ("", "")
+
+
 async def test_a_worker_that_sleeps_in_the_middle_of_a_step_adds_nothing_when_it_wakes_up(tmp_path: Path) -> None:
     path = tmp_path / "bank.db"
     with child_that("write", path, "one") as writer, worker(path, fault="project.begin=stop@5") as sleeper:

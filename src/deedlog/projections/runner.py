@@ -70,6 +70,7 @@ class Runner:
         self.projection = projection
         self.moved = Signal()
         self.failure: Failure | None = None
+        self.holds = False  # whether it may have the lease
         self.checkpoint = Checkpoint()
         self._store = store
         self._reads = reads
@@ -193,7 +194,12 @@ class Runner:
         if found.owner and is_gone(found.owner):
             await self._reads.release(found.owner)
             found = msgspec.structs.replace(found, owner="", leased_until=0)
-        return await self._reads.lease(self.projection.projected, found, self._worker.name, now, now + LEASE)
+        self.holds = True  # cancelled before the answer is there, it may have the lease
+        held = await self._reads.lease(self.projection.projected, found, self._worker.name, now, now + LEASE)
+        self.holds = held is not None
+        if held is None:
+            self.failure = None  # another worker moves it: that this one could not says nothing any more
+        return held
 
     async def advance(self, before: Checkpoint, until: Position | None = None) -> int:
         """Folds the page after `before`, up to `until`, and writes it; used by the live run, rebuilds and looks into the past."""
