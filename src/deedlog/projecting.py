@@ -98,6 +98,8 @@ class Projecting:
                 await work()
             except DeedlogError as error:
                 logger.warning("%s; it is tried again", error)
+            except Exception:  # whatever it is, the leases must be prolonged next time
+                logger.exception("failed; it is tried again")
 
     async def _renew(self) -> None:
         if any(runner.checkpoint.owner == self.worker.name for runner in self.runners.values()):

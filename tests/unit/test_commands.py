@@ -29,8 +29,8 @@ from deedlog import (
     decide,
     evolve,
 )
-from deedlog.app import Running
 from deedlog.messages.envelope import NewEvent
+from deedlog.running import Running
 from deedlog.store.port import CommandKey, StreamWrite
 from tests.faults.bank import Deposit, Deposited, Open, Opened, Rename, Renamed, bank_app
 

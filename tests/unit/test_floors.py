@@ -37,6 +37,7 @@ FLOORS: Mapping[str, int] = {
     "sync": 4,  # the app for callers that block: handed an app, so that it need not import one
     "definition": 4,
     "projecting": 4,
+    "running": 4,
     "module": 4,
     FRONT_DOOR: 4,
     "http": 5,
@@ -54,7 +55,8 @@ ARROWS: Mapping[str, frozenset[str]] = {
     "queries": frozenset({"consistency", "projections"}),
     "definition": frozenset({"module"}),
     "projecting": frozenset({"definition"}),
-    "app": frozenset({"projecting", "module", "definition", "sync"}),
+    "running": frozenset({"definition", "projecting"}),
+    "app": frozenset({"running", "projecting", "module", "definition", "sync"}),
     FRONT_DOOR: frozenset({"app", "module"}),
     "ops": frozenset({"http"}),
 }

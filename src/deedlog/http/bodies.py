@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from deedlog.app import Running
 from deedlog.commands.context import Receipt
 from deedlog.consistency.freshness import Freshness
+from deedlog.running import Running
 from deedlog.types import Position, Token
 
 

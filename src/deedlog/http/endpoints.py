@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict
 import msgspec
 from starlette.requests import Request
 
-from deedlog.app import MAX_ID, App, Running
+from deedlog.app import App
 from deedlog.commands.context import Receipt
+from deedlog.commands.handlers import MAX_ID
 from deedlog.consistency.freshness import Freshness
 from deedlog.consistency.token import token_of
 from deedlog.errors import InvalidMessage, Unavailable
@@ -22,6 +23,7 @@ from deedlog.http.problems import Rejected
 from deedlog.http.tokens import Seen, seen_by, set_cookie
 from deedlog.http.wire import Call, Reply
 from deedlog.queries.bus import UNMOVED
+from deedlog.running import Running
 from deedlog.types import Token
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")

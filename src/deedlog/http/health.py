@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 
-from deedlog.app import Running
 from deedlog.errors import Building, DeedlogError
 from deedlog.http.endpoints import Service
 from deedlog.http.wire import Call, Reply
 from deedlog.messages.envelope import to_micros
 from deedlog.projections.runner import LEASE, Failure, Runner
 from deedlog.reads.port import Checkpoint, readable
+from deedlog.running import Running
 from deedlog.types import Position
 
 CHECK_SECONDS = 5.0

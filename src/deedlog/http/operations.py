@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from deedlog.app import MAX_ID
+from deedlog.commands.handlers import MAX_ID
 from deedlog.http.problems import problem_type
 from deedlog.queries.bus import DEFAULT_TIMEOUT
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 
 import click
 
-from deedlog.app import App, Running
+from deedlog.app import App
 from deedlog.errors import Misuse
 from deedlog.ops.logs import log_to_stderr
 from deedlog.ops.output import safe
 from deedlog.ops.signals import run_until_stopped
 from deedlog.ops.source import Source, with_source
 from deedlog.reads.port import Projected
+from deedlog.running import Running
 
 REPORT_SECONDS = 1.0
 
