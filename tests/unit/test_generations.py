@@ -156,3 +156,11 @@ async def test_sql_of_a_version_whose_tables_are_not_shown_any_more_says_so(tmp_
         with pytest.raises(Unavailable, match="another version's rows"):
             async with reads.snapshot([totals.projected], by_name=True):
                 pass
+
+
+async def test_who_wants_a_position_does_not_wait_for_what_comes_behind_it(tmp_path: Path, ledger: LedgerTests) -> None:
+    """Else a strong query beside a busy writer would be answered when its time is up."""
+    async with ledger.opened(tmp_path, HISTORY) as (store, reads):
+        runner = Runner(totals, SmallPages(store, 5), reads, codec)
+        assert await runner.catch_up(8) == 10
+        assert await runner.catch_up() == len(HISTORY) - 10
