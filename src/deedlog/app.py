@@ -22,8 +22,9 @@ from deedlog.projections.aside import Change
 from deedlog.queries.bus import DEFAULT_TIMEOUT
 from deedlog.queries.watch import Answers, Watching
 from deedlog.reads.memory import MemoryReadStore
-from deedlog.reads.port import Checkpoint, ReadStore
+from deedlog.reads.port import ReadStore
 from deedlog.reads.sqlite import SqliteReadStore
+from deedlog.reads.values import Checkpoint
 from deedlog.running import Running
 from deedlog.sqlite.database import Database
 from deedlog.store.memory import MemoryEventStore

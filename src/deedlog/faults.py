@@ -28,8 +28,6 @@ WORKS = (
     "project",
     "rebuild",
     "switch",
-    "repair",
-    "letters",
     "lease",
 )
 POINTS = tuple(f"{work}.{step}" for work in WORKS for step in STEPS)

@@ -19,7 +19,8 @@ from deedlog.projections.rebuild import Report, Verified, rebuild, verify
 from deedlog.projections.runner import LEASE, Runner
 from deedlog.projections.worker import Worker
 from deedlog.reads.model import Key, RowType
-from deedlog.reads.port import STREAM, Checkpoint, Place, ReadStore
+from deedlog.reads.port import ReadStore
+from deedlog.reads.values import STREAM, Checkpoint, Place
 from deedlog.store.port import EventStore
 from deedlog.types import Clock, Position
 

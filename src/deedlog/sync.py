@@ -23,7 +23,7 @@ from deedlog.messages.base import Query
 from deedlog.projections.aside import Change
 from deedlog.queries.bus import DEFAULT_TIMEOUT
 from deedlog.queries.watch import Answers
-from deedlog.reads.port import Checkpoint
+from deedlog.reads.values import Checkpoint
 from deedlog.store.port import StreamClosing
 from deedlog.types import Position, Token
 

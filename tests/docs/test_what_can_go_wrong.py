@@ -5,8 +5,8 @@ import logging
 import re
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +24,7 @@ from deedlog import (
     Exactly,
     Matching,
     ReadModel,
+    Sql,
     Unless,
     message,
     on,
@@ -68,6 +69,18 @@ class Tally(ReadModel):
         self.accounts += 1
 
 
+class Wider(ReadModel):
+    """The next version of it, with another column."""
+
+    owner: str
+    accounts: int = 0
+    first: str = ""
+
+    @on(start_missing=True)
+    def opened(self, event: Opened) -> None:
+        self.accounts += 1
+
+
 class Double(Tally):
     @on(start_missing=True)
     def opened(self, event: Opened) -> None:
@@ -92,6 +105,16 @@ def tallying(folder: Path, model: type[ReadModel] = Tally) -> App:
     return app
 
 
+@asynccontextmanager
+async def unmoved(app: App) -> AsyncIterator[App]:
+    """Started, and no runner does anything by itself."""
+    await app.start(projections=False)
+    try:
+        yield app
+    finally:
+        await app.stop()
+
+
 def statements(folder: Path, *texts: str) -> None:
     with closing(sqlite3.connect(folder / "bank.db", isolation_level=None)) as connection:
         for text in texts:
@@ -99,23 +122,19 @@ def statements(folder: Path, *texts: str) -> None:
 
 
 async def queries(folder: Path) -> None:
-    app = bank_at(folder)
-    await app.start(projections=False)
-    receipt = await app.execute(Open("a", "Ann"))
-    await provoked(app.ask(GetBalance("a")))
-    await provoked(app.ask(GetBalance("a"), after=receipt.token, timeout=0))
-    await provoked(app.ask(GetBalance("a"), after="d1.00000000.1"))
-    await app.stop()
-    changed = bank_at(folder)
-    changed.read_model(key="owner")(Tally)
+    async with unmoved(bank_at(folder)) as app:
+        receipt = await app.execute(Open("a", "Ann"))
+        await provoked(app.ask(GetBalance("a")))
+        await provoked(app.ask(GetBalance("a"), after=receipt.token, timeout=0))
+        await provoked(app.ask(GetBalance("a"), after="d1.00000000.1"))
+    changed = tallying(folder)
 
     @changed.query(reads=[Tally])
     def tallies(query: Wait) -> int:
         return 1
 
-    await changed.start(projections=False)
-    await provoked(changed.ask(Wait("a"), timeout=0))
-    await changed.stop()
+    async with unmoved(changed):
+        await provoked(changed.ask(Wait("a"), timeout=0))
 
 
 async def commands(folder: Path) -> None:
@@ -175,15 +194,38 @@ async def by_somebody(folder: Path) -> None:
         await app.execute(Open("a", "Ann"))
         await app.catch_up()
     Changed = type("Tally", (Double,), {"__doc__": "The next version.", "__annotations__": {}})
-    async with tallying(folder, Changed) as app:
+    async with unmoved(tallying(folder, Changed)) as app:
         await app.catch_up()
         await app.running.projections.rollback("Tally")
         await app.execute(Open("b", "Ann"))
         await provoked(app.catch_up())
-    async with bank_at(folder) as app:
+    async with unmoved(bank_at(folder)) as app:
         await app.running.projections.pause("Balance", by="ada", why="looking")
         await app.execute(Open("c", "Ann"))
         await provoked(app.catch_up())
+
+
+async def of_another_shape(folder: Path) -> None:
+    """Two versions on one file: one asks by SQL, the other one is rolled back."""
+
+    def with_sql(model: type[ReadModel]) -> App:
+        app = tallying(folder, model)
+
+        @app.query(reads=[model])
+        async def tallies(query: Wait, sql: Sql) -> int:
+            return len(await sql.all("select * from tally"))
+
+        return app
+
+    old, new = with_sql(Tally), with_sql(type("Tally", (Wider,), {"__doc__": "", "__annotations__": {}}))
+    async with unmoved(old):
+        await old.execute(Open("a", "Ann"))
+        await old.catch_up()
+        async with unmoved(new):
+            await new.catch_up()
+            await provoked(old.ask(Wait("a")))
+            await new.running.projections.rollback("Tally")
+            await provoked(new.ask(Wait("a")))
 
 
 async def changed_from_outside(folder: Path) -> None:
@@ -272,6 +314,7 @@ PROVOCATIONS: list[Provoke] = [
     too_many,
     parked,
     by_somebody,
+    of_another_shape,
     changed_from_outside,
     files,
     full,

@@ -19,7 +19,8 @@ from deedlog import projecting
 from deedlog.projections import runner
 from tests.docs.pages import ROOT
 from tests.faults.bank import LEASE, Deposit, GetBalance, Open, bank_app
-from tests.torture.checks import Findings, check_order, log_of
+from tests.torture.checks import Findings, check_order
+from tests.torture.plain import log_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="other signals there")
 SEED = 20261125

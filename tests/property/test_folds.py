@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from deedlog.projections.runner import Runner
 from deedlog.reads.memory import MemoryReadStore
-from deedlog.reads.port import ReadStore, Stored
+from deedlog.reads.port import ReadStore
 from deedlog.reads.sqlite import SqliteReadStore
+from deedlog.reads.values import Stored
 from deedlog.sqlite.database import Database
 from deedlog.store.memory import MemoryEventStore
 from deedlog.store.port import EventStore
 from deedlog.testing import Scenario, TestClock
-from deedlog.testing.contracts.checkpoint import rows_in, stored_in
 from deedlog.testing.contracts.faults import SmallPages
 from deedlog.testing.contracts.ledger import (
     Account,
@@ -35,6 +35,7 @@ from deedlog.testing.contracts.ledger import (
     ledger,
     record,
 )
+from deedlog.testing.contracts.ledger_stores import rows_in, stored_in
 
 accounts = st.sampled_from(["a1", "a2", "b1", "a1\0", "é"])
 owners = st.none() | st.sampled_from(["ann", "bob", "", "ann\0"])

@@ -20,9 +20,9 @@ from deedlog.reads.sqlite import SqliteReadStore
 from deedlog.sqlite.database import Database
 from deedlog.store.memory import MemoryEventStore
 from deedlog.testing import TestClock
-from deedlog.testing.contracts.checkpoint import rows_in
 from deedlog.testing.contracts.faults import Crash, SmallPages
 from deedlog.testing.contracts.ledger import codec, definition, expected, record
+from deedlog.testing.contracts.ledger_stores import rows_in
 from tests.property.test_folds import EVENTS
 
 T = TypeVar("T")

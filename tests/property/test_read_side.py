@@ -19,8 +19,9 @@ from deedlog.projections.letters import DeadLetters
 from deedlog.projections.rebuild import rebuild, verify
 from deedlog.projections.runner import Runner
 from deedlog.reads.memory import MemoryReadStore
-from deedlog.reads.port import STREAM, Letter, Place, ReadStore
+from deedlog.reads.port import ReadStore
 from deedlog.reads.sqlite import SqliteReadStore
+from deedlog.reads.values import STREAM, Letter, Place
 from deedlog.store.memory import MemoryEventStore
 from deedlog.store.port import PAGE, EventStore
 from deedlog.store.sqlite import SqliteEventStore

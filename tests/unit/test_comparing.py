@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deedlog import App, ReadModel, on, starts
-from deedlog.reads.port import Changes, Wanted
+from deedlog.reads.values import Changes, Wanted
 from tests.faults.bank import Deposit, Deposited, Open, Opened, bank_app
 
 

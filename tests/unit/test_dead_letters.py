@@ -9,7 +9,8 @@ from deedlog import App, Append, Command, Event, Query, Reader, ReadModel, Stale
 from deedlog.projections.letters import DeadLetters
 from deedlog.projections.rebuild import verify
 from deedlog.projections.runner import Runner
-from deedlog.reads.port import STREAM, ReadStore
+from deedlog.reads.port import ReadStore
+from deedlog.reads.values import STREAM
 from deedlog.store.port import EventStore
 from deedlog.testing import TestClock
 from deedlog.testing.contracts.faults import Unreadable

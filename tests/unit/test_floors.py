@@ -64,7 +64,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
 # Rooms with adapters, and the modules of the room that an adapter may import.
 PORTS: Mapping[str, frozenset[str]] = {
     "store": frozenset({"port", "batch", "importing", "coalescer", "signal"}),
-    "reads": frozenset({"port", "model"}),
+    "reads": frozenset({"port", "model", "values"}),
     "messaging": frozenset({"port"}),
 }
 ADAPTERS = frozenset({"memory", "sqlite", "postgres", "mysql", "sql", "redis", "mongo", "search", "nats", "rabbitmq", "kafka"})

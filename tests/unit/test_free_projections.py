@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deedlog import App, InvalidDeclaration, NotSupported, Query, RecordedEvent, Sql, SqlWriter, Unavailable
-from deedlog.reads.port import STREAM
+from deedlog.reads.values import STREAM
 from tests.faults.bank import Deposited, Open, Opened, Rename, Renamed, bank_app
 
 SETUP = ["create table if not exists names (account text primary key, owner text not null check (owner <> 'bad')) strict"]

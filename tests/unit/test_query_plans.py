@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from deedlog.reads.model import ReadModel, RowType
-from deedlog.reads.port import Condition, Find, Order
 from deedlog.reads.sqlite import statements as reads
 from deedlog.reads.sqlite.columns import register
+from deedlog.reads.values import Condition, Find, Order
 from deedlog.sqlite.database import Database
 from deedlog.store.sqlite import statements as store
 from deedlog.store.sqlite.schema import ensure_schema

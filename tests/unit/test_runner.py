@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deedlog import App, Conflict, Event, Query, Reader, ReadModel, Unavailable, on
-from deedlog.reads.port import STREAM, Find, Order
+from deedlog.reads.values import STREAM, Find, Order
 from deedlog.sqlite.bulk import insert_many
 from deedlog.store.port import StreamWrite
 from deedlog.types import Any as AnyVersion

@@ -14,7 +14,8 @@ from deedlog.http.endpoints import Service
 from deedlog.http.wire import Call, Reply
 from deedlog.messages.envelope import to_micros
 from deedlog.projections.runner import LEASE, Failure, Runner
-from deedlog.reads.port import Checkpoint, readable
+from deedlog.reads.port import readable
+from deedlog.reads.values import Checkpoint
 from deedlog.running import Running
 from deedlog.types import Position
 

@@ -16,7 +16,7 @@ from deedlog.ops.named import Opened, opened
 from deedlog.ops.output import hint, write_json, write_rows
 from deedlog.ops.places import PROJECTION, Wanted, found_letters, key_text, model_and_key, words
 from deedlog.ops.source import JSON, Source, limit, with_source
-from deedlog.reads.port import STREAM, Letter, Skip
+from deedlog.reads.values import STREAM, Letter, Skip
 
 SHOW_TITLES = ("projection", "kind", "position", "event", "stream", "attempts", "at", "words", "data")
 

@@ -13,7 +13,7 @@ from deedlog.ops.named import Opened, complete_model, opened
 from deedlog.ops.output import hint, text_of, write_json, write_rows
 from deedlog.ops.source import JSON, Source, with_source
 from deedlog.projections.projection import Projection
-from deedlog.reads.port import Letter, Place
+from deedlog.reads.values import Letter, Place
 from deedlog.types import Position
 
 

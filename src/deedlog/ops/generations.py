@@ -15,7 +15,7 @@ from deedlog.ops.named import NAME, find_projection
 from deedlog.ops.output import hint, write_json, write_rows
 from deedlog.ops.source import JSON, Source, reading, with_source, writing
 from deedlog.projections.projection import Projection
-from deedlog.reads.port import Checkpoint
+from deedlog.reads.values import Checkpoint
 
 
 class GenerationOut(msgspec.Struct, frozen=True):

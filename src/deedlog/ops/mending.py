@@ -15,7 +15,7 @@ from deedlog.ops.output import safe, write_line
 from deedlog.ops.places import PROJECTION, Wanted, found_letters, model_and_key, shown, words
 from deedlog.ops.source import Source, with_source
 from deedlog.projections.letters import Letters
-from deedlog.reads.port import Letter, Place
+from deedlog.reads.values import Letter, Place
 
 Found: TypeAlias = list[tuple[str, Letters, list[Letter]]]
 

@@ -14,7 +14,7 @@ from deedlog.ops.named import Opened, complete_model, complete_projection
 from deedlog.projecting import Projecting
 from deedlog.projections.letters import ALL, Letters
 from deedlog.reads.model import Key
-from deedlog.reads.port import STREAM, Letter, Place
+from deedlog.reads.values import STREAM, Letter, Place
 
 F = TypeVar("F", bound=Callable[..., Any])
 STREAM_PREFIX = "stream:"

@@ -11,7 +11,7 @@ from deedlog.ops.named import NAME, find_projection
 from deedlog.ops.output import progress
 from deedlog.ops.source import Source, reading, with_source
 from deedlog.projections.projection import Projection
-from deedlog.reads.port import Checkpoint
+from deedlog.reads.values import Checkpoint
 from deedlog.types import Position
 
 

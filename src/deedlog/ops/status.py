@@ -14,7 +14,7 @@ from deedlog.ops.exits import ALARM
 from deedlog.ops.named import stored
 from deedlog.ops.output import hint, text_of, write_json, write_rows
 from deedlog.ops.source import JSON, Source, reading, with_source
-from deedlog.reads.port import Checkpoint, Projected
+from deedlog.reads.values import Checkpoint, Projected
 from deedlog.store.port import EventStore
 from deedlog.types import Position
 

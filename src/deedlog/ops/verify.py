@@ -20,7 +20,7 @@ from deedlog.ops.source import JSON, Source, limit, with_source
 from deedlog.projecting import ALL_DIFFERENCES
 from deedlog.projections.projection import Projection
 from deedlog.projections.rebuild import Verified
-from deedlog.reads.port import Difference, Letter
+from deedlog.reads.values import Difference, Letter
 
 TITLES = ("read_model", "key", "problem", "field", "live", "rebuilt")
 EXPLAINED = 3

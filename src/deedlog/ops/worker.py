@@ -11,7 +11,7 @@ from deedlog.ops.logs import log_to_stderr
 from deedlog.ops.output import safe
 from deedlog.ops.signals import run_until_stopped
 from deedlog.ops.source import Source, with_source
-from deedlog.reads.port import Projected
+from deedlog.reads.values import Projected
 from deedlog.running import Running
 
 REPORT_SECONDS = 1.0

@@ -11,7 +11,7 @@ from deedlog.messages.envelope import from_micros
 from deedlog.ops.named import stored
 from deedlog.ops.output import hint, write_json, write_rows
 from deedlog.ops.source import JSON, Source, reading, with_source
-from deedlog.reads.port import Checkpoint
+from deedlog.reads.values import Checkpoint
 
 
 class LeaseOut(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from deedlog.projections.projection import Projection
 from deedlog.projections.runner import Runner
 from deedlog.reads.memory import MemoryReadStore
 from deedlog.reads.model import Key
-from deedlog.reads.port import STREAM, Changes, Letter, Place, Skip, Stored
+from deedlog.reads.values import STREAM, Changes, Letter, Place, Skip, Stored
 from deedlog.store.port import EventStore
 from deedlog.types import Position
 

@@ -10,7 +10,8 @@ from zlib import crc32
 import msgspec
 
 from deedlog.messages.envelope import RecordedEvent
-from deedlog.reads.port import Changes, Checkpoint, Projected, ReadStore
+from deedlog.reads.port import ReadStore
+from deedlog.reads.values import Changes, Checkpoint, Projected
 from deedlog.store.port import EventStore
 from deedlog.types import Position
 

@@ -3,7 +3,8 @@
 import logging
 
 from deedlog.errors import Conflict
-from deedlog.reads.port import Checkpoint, Comparison, Projected, ReadStore
+from deedlog.reads.port import ReadStore
+from deedlog.reads.values import Checkpoint, Comparison, Projected
 
 logger = logging.getLogger("deedlog.projections")
 SHOWN = 5

@@ -18,7 +18,7 @@ from deedlog.messages.envelope import RecordedEvent
 from deedlog.projections.keyed import Handler
 from deedlog.projections.projection import Projection
 from deedlog.reads.model import Key, RowType
-from deedlog.reads.port import STREAM, Changes, Letter, Parked, Place, Stored, Wanted
+from deedlog.reads.values import STREAM, Changes, Letter, Parked, Place, Stored, Wanted
 
 Folded: TypeAlias = tuple[RecordedEvent, Any]
 """A recorded event with its decoded object, or with the error that decoding it gave."""

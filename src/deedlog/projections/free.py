@@ -25,7 +25,8 @@ from deedlog.projections.pages import Page
 from deedlog.projections.projection import Projection
 from deedlog.projections.runner import Runner
 from deedlog.reads.model import NAME
-from deedlog.reads.port import STREAM, Changes, Checkpoint, Letter, Parked, Place, Projected, Skip, SqlWriter
+from deedlog.reads.port import SqlWriter
+from deedlog.reads.values import STREAM, Changes, Checkpoint, Letter, Parked, Place, Projected, Skip
 from deedlog.types import Position
 
 

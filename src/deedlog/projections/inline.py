@@ -15,7 +15,8 @@ from deedlog.messages.envelope import RecordedEvent
 from deedlog.projections.auditor import moved
 from deedlog.projections.fold import NOTHING, BatchFold, Folded, Spoilt, plan
 from deedlog.projections.projection import Projection
-from deedlog.reads.port import Changes, Checkpoint, ReadStore, Within
+from deedlog.reads.port import ReadStore, Within
+from deedlog.reads.values import Changes, Checkpoint
 
 logger = logging.getLogger("deedlog.projections")
 

@@ -14,7 +14,8 @@ from deedlog.messages.envelope import to_micros
 from deedlog.projections.aside import Aside, Touched, narrowed
 from deedlog.projections.projection import Projection
 from deedlog.reads.model import Key
-from deedlog.reads.port import STREAM, Changes, Checkpoint, Letter, Place, ReadStore, Skip, Stored
+from deedlog.reads.port import ReadStore
+from deedlog.reads.values import STREAM, Changes, Checkpoint, Letter, Place, Skip, Stored
 from deedlog.store.port import EventStore
 from deedlog.types import Clock, Position
 

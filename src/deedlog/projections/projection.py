@@ -10,7 +10,7 @@ from deedlog.errors import InvalidDeclaration
 from deedlog.messages.registry import Registry
 from deedlog.projections.keyed import Handler, KeyedFold, Mode
 from deedlog.reads.model import RowType
-from deedlog.reads.port import Projected
+from deedlog.reads.values import Projected
 
 
 class Projection:

@@ -8,7 +8,8 @@ import msgspec
 from deedlog.errors import Conflict, Unavailable
 from deedlog.projections.comparing import compare_with_live
 from deedlog.projections.runner import Runner
-from deedlog.reads.port import Checkpoint, Comparison, ReadStore
+from deedlog.reads.port import ReadStore
+from deedlog.reads.values import Checkpoint, Comparison
 from deedlog.store.port import EventStore
 
 Report: TypeAlias = Callable[[int, int], None]

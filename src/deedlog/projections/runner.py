@@ -20,7 +20,8 @@ from deedlog.projections.fold import NOTHING, BatchFold, Folded, Plan, Selected,
 from deedlog.projections.pages import SLICE, Page, Pages
 from deedlog.projections.projection import Projection
 from deedlog.projections.worker import Worker, is_gone
-from deedlog.reads.port import Changes, Checkpoint, Letter, Parked, ReadStore
+from deedlog.reads.port import ReadStore
+from deedlog.reads.values import Changes, Checkpoint, Letter, Parked
 from deedlog.store.port import EventStore
 from deedlog.store.signal import Signal
 from deedlog.types import Position

@@ -25,8 +25,9 @@ from deedlog.queries.live import LiveFold, Together
 from deedlog.queries.written import streams_written
 from deedlog.reads.memory import MemoryReadStore
 from deedlog.reads.model import RowType
-from deedlog.reads.port import Checkpoint, Projected, ReadStore, Snapshot
+from deedlog.reads.port import ReadStore, Snapshot
 from deedlog.reads.reader import Reader
+from deedlog.reads.values import Checkpoint, Projected
 from deedlog.store.port import EventStore
 from deedlog.store.signal import wait_for_any
 from deedlog.types import Clock, Position, Token

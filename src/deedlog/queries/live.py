@@ -10,7 +10,8 @@ from deedlog.messages.codec import Codec
 from deedlog.projections.aside import Aside
 from deedlog.projections.projection import Projection
 from deedlog.reads.model import Key, RowType
-from deedlog.reads.port import Condition, Find, Projected, Snapshot
+from deedlog.reads.port import Snapshot
+from deedlog.reads.values import Condition, Find, Projected
 from deedlog.store.port import EventStore
 from deedlog.types import Position, StreamName
 

@@ -1,61 +1,36 @@
 """The reference read store: dictionaries. What the other adapters must equal; also for tests."""
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from itertools import count
-from types import TracebackType
 from typing import Any
 
-import msgspec
-
 from deedlog.errors import Conflict, Misuse, NotSupported
-from deedlog.reads.model import Key, RowType
-from deedlog.reads.port import (
+from deedlog.reads.memory_snapshot import Generation, MemorySnapshot, Table
+from deedlog.reads.model import Key
+from deedlog.reads.port import ReadStore, Within, Work, first_of, is_free
+from deedlog.reads.values import (
     MOVED,
     Changes,
     Checkpoint,
     Comparison,
-    Condition,
     Difference,
-    Find,
     Letter,
-    Order,
     Parked,
     Place,
     Projected,
-    ReadStore,
     Skip,
-    Snapshot,
     Stored,
     Wanted,
-    Within,
-    Work,
-    first_of,
-    is_free,
-    readable,
 )
-from deedlog.types import Position, StreamName
-
-Table = dict[Key, Stored]
-
-
-class _Generation:
-    def __init__(self, projected: Projected, checkpoint: Checkpoint) -> None:
-        self.projected = projected
-        self.checkpoint = checkpoint
-        self.tables: dict[str, Table] = {model.name: {} for model in projected.models}
-        self.letters: dict[tuple[Place, Position], Letter] = {}
-
-    def change(self, **values: Any) -> Checkpoint:
-        self.checkpoint = msgspec.structs.replace(self.checkpoint, **values)
-        return self.checkpoint
+from deedlog.types import Position
 
 
 class MemoryReadStore(ReadStore):
     """Everything in this process; gone with it. Rows are copied in and out, so that nobody holds a live one."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, list[_Generation]] = {}
+        self._by_name: dict[str, list[Generation]] = {}
         self._skips: dict[str, list[Skip]] = {}
         self._numbers = count(1)
 
@@ -65,22 +40,22 @@ class MemoryReadStore(ReadStore):
     async def close(self) -> None:
         return
 
-    def _new(self, projected: Projected, **values: Any) -> _Generation:
+    def _new(self, projected: Projected, **values: Any) -> Generation:
         revision = 1 if self._skips.get(projected.name) else 0  # then there is something to read
         fixed: dict[str, Any] = {"generation": next(self._numbers), "definition": projected.definition, "shape": projected.shape}
-        generation = _Generation(projected, Checkpoint(**fixed, revision=revision, **values))
+        generation = Generation(projected, Checkpoint(**fixed, revision=revision, **values))
         self._by_name.setdefault(projected.name, []).append(generation)
         return generation
 
-    def _own(self, projected: Projected) -> _Generation | None:
+    def _own(self, projected: Projected) -> Generation | None:
         own = [g for g in self._all(projected.name) if g.checkpoint.definition == projected.definition]
         moving = [g for g in own if g.checkpoint.state == "current"]
         return next(iter((*moving[-1:], *(g for g in own[::-1] if g.checkpoint.state == "retired"))), None)
 
-    def _all(self, name: str) -> list[_Generation]:
+    def _all(self, name: str) -> list[Generation]:
         return self._by_name.get(name, [])
 
-    def _live(self, name: str) -> _Generation | None:
+    def _live(self, name: str) -> Generation | None:
         return next((g for g in self._all(name) if g.checkpoint.live), None)
 
     async def prepare(self, projected: Projected, head: Position) -> Checkpoint:
@@ -93,14 +68,14 @@ class MemoryReadStore(ReadStore):
             self._show(own)
         return own.checkpoint
 
-    def _show(self, shown: _Generation) -> Checkpoint:
+    def _show(self, shown: Generation) -> Checkpoint:
         """Makes it the live one of its name, and of every other projection that holds one of its tables."""
         for other in self._holding(shown.projected):
             done = other.checkpoint.position >= other.checkpoint.building_to
             other.change(live=False, building_to=0 if done else other.checkpoint.building_to)
         return shown.change(live=True)
 
-    def _holding(self, projected: Projected) -> list[_Generation]:
+    def _holding(self, projected: Projected) -> list[Generation]:
         """The live generations, of this projection or of others, that hold one of its tables."""
         tables = {model.table for model in projected.models}
         every = [g for generations in self._by_name.values() for g in generations if g.checkpoint.live]
@@ -113,7 +88,7 @@ class MemoryReadStore(ReadStore):
     async def generations(self, name: str) -> list[Checkpoint]:
         return [g.checkpoint for g in self._all(name)]
 
-    def _generation(self, name: str, number: int) -> _Generation:
+    def _generation(self, name: str, number: int) -> Generation:
         for found in self._all(name):
             if found.checkpoint.generation == number:
                 return found
@@ -162,7 +137,7 @@ class MemoryReadStore(ReadStore):
         moving = {name: getattr(after, name) for name in MOVED}
         generation.change(**moving, parked=len({place for place, _ in generation.letters}))
 
-    def _park(self, generation: _Generation, changes: Changes) -> None:
+    def _park(self, generation: Generation, changes: Changes) -> None:
         released = set(changes.released)
         generation.letters = {at: letter for at, letter in generation.letters.items() if at[0] not in released}
         for letter in changes.letters:
@@ -194,7 +169,7 @@ class MemoryReadStore(ReadStore):
         self._drop_older(projected.name, keep=(building, live, *(g for g in others if g.checkpoint.state == "current")))
         return building.checkpoint
 
-    def _drop_older(self, name: str, keep: Collection[_Generation]) -> None:
+    def _drop_older(self, name: str, keep: Collection[Generation]) -> None:
         self._by_name[name] = [g for g in self._all(name) if g in keep or g.checkpoint.state == "aside"]
 
     async def go_live(self, projected: Projected, checkpoint: Checkpoint) -> Checkpoint:
@@ -224,7 +199,7 @@ class MemoryReadStore(ReadStore):
             raise Misuse(f"no generation of {name} was rolled back", fix="rebuild it for a new one")
         return self._exchange(live, later[-1])
 
-    def _exchange(self, live: _Generation, other: _Generation) -> Checkpoint:
+    def _exchange(self, live: Generation, other: Generation) -> Checkpoint:
         live.change(state="retired", owner="", leased_until=0)
         other.change(state="current")
         return self._show(other)
@@ -302,14 +277,14 @@ class MemoryReadStore(ReadStore):
         """The stored rows of one model of a projection, in its newest generation."""
         return self._all(name)[-1].tables[model]
 
-    def _owned(self, owner: str) -> list[_Generation]:
+    def _owned(self, owner: str) -> list[Generation]:
         return [g for generations in self._by_name.values() for g in generations if g.checkpoint.owner == owner]
 
     async def audited(self, projected: Projected, checkpoint: Checkpoint, position: Position, digest: int) -> None:
         self._generation(projected.name, checkpoint.generation).change(audited=position, audited_digest=digest)
 
-    def snapshot(self, projections: Collection[Projected], *, by_name: bool = False) -> "_MemorySnapshot":
-        return _MemorySnapshot(self, projections, by_name=by_name)
+    def snapshot(self, projections: Collection[Projected], *, by_name: bool = False) -> MemorySnapshot:
+        return MemorySnapshot(self._all, projections, by_name=by_name)
 
 
 class _MemoryWithin(Within):
@@ -332,112 +307,5 @@ class _MemoryWithin(Within):
         self._store.write_now(projected, changes, before, after)
 
 
-class _MemorySnapshot(Snapshot):
-    """Consistent because a write replaces the tables that it changes."""
-
-    def __init__(self, store: MemoryReadStore, projections: Collection[Projected], *, by_name: bool) -> None:
-        self._store = store
-        self._projections = projections
-        self._by_name = by_name
-
-    async def __aenter__(self) -> "_MemorySnapshot":
-        self._generations: dict[str, _Generation] = {}
-        self._tables: dict[str, Table] = {}
-        for projected in self._projections:
-            generations = self._store._all(projected.name)
-            chosen = readable(projected, [g.checkpoint for g in generations], by_name=self._by_name)
-            found = next(g for g in generations if g.checkpoint.generation == chosen.generation)
-            self._generations[projected.name] = found
-            self._tables.update(found.tables)
-        self.checkpoints = {name: g.checkpoint for name, g in self._generations.items()}
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        return None
-
-    def has(self, model: RowType) -> bool:
-        return model.name in self._tables
-
-    async def is_parked(self, projected: Projected, stream: StreamName, until: Position) -> bool:
-        letters = self._generations[projected.name].letters.values()
-        return any(letter.stream == stream and letter.position <= until for letter in letters)
-
-    async def get(self, model: RowType, key: Key) -> Any | None:
-        found = self._tables[model.name].get(key)
-        return None if found is None else copy.deepcopy(found.row)
-
-    async def get_many(self, model: RowType, keys: Collection[Key]) -> dict[Key, Any]:
-        table = self._tables[model.name]
-        return {key: copy.deepcopy(table[key].row) for key in keys if key in table}
-
-    async def find(self, model: RowType, find: Find) -> list[Any]:
-        rows = [stored.row for stored in self._tables[model.name].values() if _meets(stored.row, find.where)]
-        for order in reversed(find.order):
-            rows.sort(key=lambda row, name=order.column: _sortable(getattr(row, name)), reverse=order.descending)  # type: ignore[misc]
-        if find.after is not None:
-            rows = [row for row in rows if _is_past(row, find.order, find.after)]
-        return [copy.deepcopy(row) for row in rows[: find.limit]]
-
-    async def count(self, model: RowType, where: tuple[Condition, ...]) -> int:
-        return sum(1 for stored in self._tables[model.name].values() if _meets(stored.row, where))
-
-    async def search(self, model: RowType, words: Sequence[str], limit: int) -> list[Any]:
-        def matches(row: Any) -> bool:
-            text = " ".join(getattr(row, name) or "" for name in model.search).casefold()
-            present = "".join(c if c.isalnum() else " " for c in text).split()
-            return all(any(has.startswith(word.casefold()) for has in present) for word in words)
-
-        found = [stored.row for stored in self._tables[model.name].values() if matches(stored.row)]
-        return [copy.deepcopy(row) for row in found[:limit]]
-
-    async def sql(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any]) -> list[dict[str, Any]]:
-        raise NotSupported("the memory read store has no SQL", fix="use a SQLite store, or a Reader")
-
-
 def _with(table: Table, column: str, values: Collection[Any]) -> Table:
     return {key: stored for key, stored in table.items() if getattr(stored.row, column) in values}
-
-
-def _sortable(value: Any) -> tuple[bool, Any]:
-    plain = getattr(value, "value", value)
-    return (plain is not None, plain)
-
-
-def _is_past(row: Any, orders: tuple[Order, ...], after: tuple[Any, ...]) -> bool:
-    for order, last in zip(orders, after, strict=True):
-        mine, other = _sortable(getattr(row, order.column)), _sortable(last)
-        if mine != other:
-            return (mine < other) if order.descending else (mine > other)
-    return False
-
-
-def _meets(row: Any, where: tuple[Condition, ...]) -> bool:
-    return all(_holds(getattr(row, condition.column), condition) for condition in where)
-
-
-def _holds(value: Any, condition: Condition) -> bool:
-    wanted = condition.value
-    if condition.operator == "null":
-        return (value is None) == bool(wanted)
-    if value is None:
-        return False
-    match condition.operator:
-        case "eq":
-            return bool(value == wanted)
-        case "ne":
-            return bool(value != wanted)
-        case "in":
-            return value in wanted
-        case "prefix":
-            return bool(value.startswith(wanted))
-        case "contains":
-            return bool(wanted in value)
-        case "lt":
-            return bool(value < wanted)
-        case "lte":
-            return bool(value <= wanted)
-        case "gt":
-            return bool(value > wanted)
-        case "gte":
-            return bool(value >= wanted)
-    raise AssertionError(condition.operator)

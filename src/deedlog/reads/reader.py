@@ -10,7 +10,8 @@ import msgspec
 from deedlog.errors import InvalidMessage, Misuse, NotFound
 from deedlog.messages.limits import INT_MAX, INT_MIN
 from deedlog.reads.model import Column, Key, RowType
-from deedlog.reads.port import Condition, Find, Operator, Order, Snapshot
+from deedlog.reads.port import Snapshot
+from deedlog.reads.values import Condition, Find, Operator, Order
 
 T = TypeVar("T")
 D = TypeVar("D")

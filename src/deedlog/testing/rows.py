@@ -8,7 +8,7 @@ from deedlog.messages.envelope import RecordedEvent, to_micros
 from deedlog.projections.fold import BatchFold, plan
 from deedlog.projections.projection import Projection
 from deedlog.reads.model import Key
-from deedlog.reads.port import Stored
+from deedlog.reads.values import Stored
 from deedlog.testing.clock import START
 from deedlog.testing.expect import apart, fail, listed, parted
 from deedlog.testing.wiring import Wiring

@@ -8,8 +8,9 @@ import sqlite3
 from collections.abc import Iterable
 
 from deedlog.errors import Conflict, Misuse
-from deedlog.reads.port import Checkpoint, Projected, first_of
+from deedlog.reads.port import first_of
 from deedlog.reads.sqlite import statements as sql
+from deedlog.reads.values import Checkpoint, Projected
 from deedlog.types import Position
 
 WIDTH = len(Checkpoint.__struct_fields__)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import msgspec
 
 from deedlog.reads.model import Key
-from deedlog.reads.port import STREAM, Changes, Letter, Parked, Place, Projected, Skip
 from deedlog.reads.sqlite import statements as sql
+from deedlog.reads.values import STREAM, Changes, Letter, Parked, Place, Projected, Skip
 from deedlog.sqlite.bulk import insert_many
 from deedlog.types import Position
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from deedlog.errors import Conflict, Misuse
 from deedlog.reads.model import Key, RowType
-from deedlog.reads.port import MOVED, Changes, Checkpoint, Parked, Projected, Stored, Wanted, Within
+from deedlog.reads.port import Within
 from deedlog.reads.sqlite import builds, letters
 from deedlog.reads.sqlite import statements as sql
 from deedlog.reads.sqlite.columns import RowCodec, dumper
+from deedlog.reads.values import MOVED, Changes, Checkpoint, Parked, Projected, Stored, Wanted
 from deedlog.sqlite.bulk import insert_many
 
 

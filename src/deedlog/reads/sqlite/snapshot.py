@@ -8,10 +8,11 @@ from typing import Any, TypeVar, cast
 
 from deedlog.errors import Misuse
 from deedlog.reads.model import Key, RowType
-from deedlog.reads.port import Checkpoint, Condition, Find, Projected, Snapshot, readable
+from deedlog.reads.port import Snapshot, readable
 from deedlog.reads.sqlite import builds
 from deedlog.reads.sqlite import statements as sql
 from deedlog.reads.sqlite.columns import RowCodec
+from deedlog.reads.values import Checkpoint, Condition, Find, Projected
 from deedlog.sqlite.errors import translate, translated
 from deedlog.sqlite.pool import ReaderPool
 from deedlog.types import Position, StreamName

@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from deedlog.reads.model import Column, RowType
-from deedlog.reads.port import Condition, Find, Order
 from deedlog.reads.sqlite.columns import DECIMAL_COLLATION, TYPES, dumper
+from deedlog.reads.values import Condition, Find, Order
 
 SCHEMA = (
     """

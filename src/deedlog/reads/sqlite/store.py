@@ -7,7 +7,14 @@ from typing import Any, TypeVar, cast
 
 from deedlog.errors import Conflict, Misuse
 from deedlog.reads.model import RowType
-from deedlog.reads.port import (
+from deedlog.reads.port import ReadStore, Within, Work, is_free
+from deedlog.reads.sqlite import builds, letters
+from deedlog.reads.sqlite import statements as sql
+from deedlog.reads.sqlite.columns import register
+from deedlog.reads.sqlite.rows import RowTables, SqliteWithin
+from deedlog.reads.sqlite.snapshot import SqliteSnapshot
+from deedlog.reads.sqlite.writer import SqliteSqlWriter
+from deedlog.reads.values import (
     Changes,
     Checkpoint,
     Comparison,
@@ -16,20 +23,10 @@ from deedlog.reads.port import (
     Parked,
     Place,
     Projected,
-    ReadStore,
     Skip,
     Stored,
     Wanted,
-    Within,
-    Work,
-    is_free,
 )
-from deedlog.reads.sqlite import builds, letters
-from deedlog.reads.sqlite import statements as sql
-from deedlog.reads.sqlite.columns import register
-from deedlog.reads.sqlite.rows import RowTables, SqliteWithin
-from deedlog.reads.sqlite.snapshot import SqliteSnapshot
-from deedlog.reads.sqlite.writer import SqliteSqlWriter
 from deedlog.sqlite.database import Database
 from deedlog.sqlite.errors import translate, translated
 from deedlog.sqlite.pool import ReaderPool

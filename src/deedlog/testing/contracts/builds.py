@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deedlog.errors import Conflict, Misuse, Unavailable
-from deedlog.reads.port import Projected
+from deedlog.reads.values import Projected
 from deedlog.testing.contracts.row_samples import (
     CHANGED,
     OTHER,

@@ -11,7 +11,8 @@ from deedlog.projections.letters import DeadLetters
 from deedlog.projections.projection import Projection
 from deedlog.projections.rebuild import rebuild, verify
 from deedlog.projections.runner import Runner
-from deedlog.reads.port import STREAM, Changes, ReadStore
+from deedlog.reads.port import ReadStore
+from deedlog.reads.values import STREAM, Changes
 from deedlog.store.port import EventStore, StreamWrite
 from deedlog.testing.clock import TestClock
 from deedlog.testing.contracts.faults import MOMENTS, Crash, CrashingReads, Moment, SmallPages, Unreadable

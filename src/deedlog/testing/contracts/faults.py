@@ -7,22 +7,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from deedlog.messages.envelope import RecordedEvent
-from deedlog.reads.port import (
-    Changes,
-    Checkpoint,
-    Comparison,
-    Letter,
-    Parked,
-    Place,
-    Projected,
-    ReadStore,
-    Skip,
-    Snapshot,
-    Stored,
-    Wanted,
-    Within,
-    Work,
-)
+from deedlog.reads.port import ReadStore, Snapshot, Within, Work
+from deedlog.reads.values import Changes, Checkpoint, Comparison, Letter, Parked, Place, Projected, Skip, Stored, Wanted
 from deedlog.store.port import (
     ANY,
     PAGE,

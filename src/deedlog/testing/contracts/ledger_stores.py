@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from deedlog.projections.projection import Projection
 from deedlog.projections.runner import Runner
-from deedlog.reads.port import Find, Order, ReadStore, Stored, Wanted
+from deedlog.reads.port import ReadStore
+from deedlog.reads.values import Find, Order, Stored, Wanted
 from deedlog.store.port import EventStore
 from deedlog.testing.contracts.ledger import broken, codec, definition, record
 

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from deedlog.reads.model import ReadModel, RowType
-from deedlog.reads.port import Changes, Checkpoint, Projected, ReadStore, Stored, Wanted
+from deedlog.reads.port import ReadStore
 from deedlog.reads.reader import Reader
+from deedlog.reads.values import Changes, Checkpoint, Projected, Stored, Wanted
 
 
 class Color(enum.Enum):

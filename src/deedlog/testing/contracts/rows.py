@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from deedlog.errors import Conflict, InvalidMessage, Misuse, NotFound, NotSupported
-from deedlog.reads.port import Changes, Stored, Wanted
 from deedlog.reads.reader import Reader
+from deedlog.reads.values import Changes, Stored, Wanted
 from deedlog.testing.contracts.row_samples import (
     OTHER,
     PROJECTED,
