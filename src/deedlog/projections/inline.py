@@ -5,15 +5,16 @@ head; from then on it is inline again. A bad event parks its key here too: no co
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from deedlog.errors import Corrupt, DeedlogError
+from deedlog.errors import DeedlogError
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent
 from deedlog.projections.auditor import moved
 from deedlog.projections.fold import NOTHING, BatchFold, Folded, Spoilt, plan
+from deedlog.projections.pages import decoded
 from deedlog.projections.projection import Projection
 from deedlog.reads.port import ReadStore, Within
 from deedlog.reads.values import Changes, Checkpoint
@@ -40,24 +41,13 @@ class InlineFolds:
                     logger.error("inline %s stands at %d, its runner takes over: %s", projection.name, before.position, error)
 
     def _fold(self, within: Within, projection: Projection, before: Checkpoint, recorded: Sequence[RecordedEvent]) -> None:
-        batch = list(self._decoded(projection, recorded))
+        batch = list(decoded(projection, self._codec, recorded))
         try:
             changes = self._changes(within, projection, before, batch, careful=False)
             within.write(projection.projected, changes, before, moved(before, recorded, changes))
         except (Spoilt, DeedlogError):
             changes = self._changes(within, projection, before, batch, careful=True)
             within.write(projection.projected, changes, before, moved(before, recorded, changes))
-
-    def _decoded(self, projection: Projection, recorded: Sequence[RecordedEvent]) -> Iterator[Folded]:
-        for one in recorded:
-            if one.name in projection.names:
-                try:
-                    event = self._codec.decode(one)
-                except Corrupt as error:
-                    yield one, error
-                    continue
-                if type(event) in projection.handlers:
-                    yield one, event
 
     def _changes(
         self, within: Within, projection: Projection, before: Checkpoint, batch: Sequence[Folded], *, careful: bool

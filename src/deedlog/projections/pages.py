@@ -29,7 +29,7 @@ class Pages:
     def __init__(self, projection: Projection, store: EventStore, codec: Codec) -> None:
         self._projection = projection
         self._store = store
-        self._decode_one = codec.decode
+        self._codec = codec
         self._ahead: tuple[Position, int, asyncio.Task[Page]] | None = None
 
     async def read(self, after: Position, limit: int) -> Page:
@@ -61,22 +61,23 @@ class Pages:
             )
         batch: list[Folded] = []
         for start in range(0, len(recorded), SLICE):
-            batch.extend(self._decode(recorded[start : start + SLICE]))
+            batch.extend(decoded(self._projection, self._codec, recorded[start : start + SLICE]))
             await asyncio.sleep(0)
         return Page(recorded, batch)
 
-    def _decode(self, page: Sequence[RecordedEvent]) -> Iterator[Folded]:
-        """The events that the projection handles; it never looks into the others."""
-        wanted, handlers, decode = self._projection.names, self._projection.handlers, self._decode_one
-        for recorded in page:
-            if recorded.name in wanted:
-                try:
-                    event = decode(recorded)
-                except Corrupt as error:
-                    yield recorded, error
-                    continue
-                if type(event) in handlers:
-                    yield recorded, event
+
+def decoded(projection: Projection, codec: Codec, page: Sequence[RecordedEvent]) -> Iterator[Folded]:
+    """The events that the projection handles, or why they can't be read; it never looks into the others."""
+    wanted, handlers, decode = projection.names, projection.handlers, codec.decode
+    for recorded in page:
+        if recorded.name in wanted:
+            try:
+                event = decode(recorded)
+            except Corrupt as error:
+                yield recorded, error
+                continue
+            if type(event) in handlers:
+                yield recorded, event
 
 
 def _first_hole(recorded: Sequence[RecordedEvent], after: Position) -> Position:
