@@ -353,6 +353,15 @@ async def test_a_handler_that_did_it_once_does_it_once(app: App) -> None:
         assert await balances(app, "a", "b") == [5, 5]
 
 
+async def test_a_handler_that_refuses_on_what_its_twin_is_about_to_store_gives_the_twins_receipt(app: App) -> None:
+    async with app:
+        await app.execute(Open("a", 7))
+        await app.execute(Open("b"))
+        twins = await asyncio.gather(*(app.execute(Transfer("a", "b", 7), id="t") for _ in range(3)))
+        assert twins[0] == twins[1] == twins[2]
+        assert await balances(app, "a", "b") == [0, 7]
+
+
 async def test_the_next_command_decides_behind_a_unit_of_work(app: App) -> None:
     async with app:
         await app.execute(Open("a", 10))

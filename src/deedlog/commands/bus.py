@@ -79,10 +79,10 @@ class CommandBus:
         try:
             result = await handler.call(context, self._send, work)
         except Exception:
-            if (receipt := await self._dispatch.repeated(context)) is not None:  # sent twice at once: its twin was first
-                return receipt
             if work is not None:
                 await work.confirm(lambda writes, conditions: self._store.append(writes, None, conditions))
+            if (receipt := await self._dispatch.repeated(context)) is not None:  # sent twice at once: its twin was first
+                return receipt
             raise
         return await self._store_result(handler, context, result, work)
 
