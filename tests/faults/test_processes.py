@@ -157,7 +157,7 @@ async def test_a_process_that_is_paused_with_the_lock_holds_others_up_and_loses_
 @contextmanager
 def paused(path: Path, point: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A child that stops itself when it comes to a fault point for the first time."""
-    work = {"append": ["-m", "tests.faults.bank"], "switch": ["-m", "tests.torture.load"], "project": ["-c", PROJECT]}
+    work = {"append": ["-m", "tests.faults.bank"], "switch": ["-m", "tests.torture.child"], "project": ["-c", PROJECT]}
     child = subprocess.Popen(
         [sys.executable, *work[point.partition(".")[0]], str(path), "paused"],
         cwd=ROOT,

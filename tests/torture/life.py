@@ -17,10 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from deedlog import NotFound, faults
-from tests.faults.bank import GetBalance, bank_app
-from tests.torture.checks import Ack, Acks, Findings, Known, check_file, send
-from tests.torture.load import CALLERS, IMPORT, id_of
+import msgspec
+
+from deedlog import NotFound
+from tests.faults.bank import GetBalance
+from tests.torture.checks import Ack, Acks, Findings, Known, send
+from tests.torture.inspection import inspect
+from tests.torture.load import CALLERS, IMPORT, Options, id_of
+from tests.torture.mending import check_at_once
+from tests.torture.service import ACCOUNTS, MODELS, torture_app
 
 ROOT = Path(__file__).parents[2]
 RANDOM = "at random"
@@ -39,17 +44,18 @@ MOST = {
 }
 """A point is killed at its first to at most this many-th time."""
 EARLY = 3
-UNREACHED: dict[str, str] = {
-    "repair": "no such work yet",
-    "letters": "no such work yet",
-}
-"""Works that no child comes to, with the reason."""
 POINT_SECONDS = 8.0
 FIRST_RANDOM, LAST_RANDOM = 0.05, 0.9
 UNCHECKED = 0.25
 """So often a kill follows the last without a check between: also recovery is interrupted."""
 PAIRED = 0.2
 """So often a second process works on the file, and goes on when the first is killed."""
+STOPPED, STOPPED_SECONDS = 0.5, 0.5
+"""So often that one is stopped for a while, for longer than its leases."""
+WILD = ("import", "close", "rebuild", "switch")
+"""A calm child does not come to these."""
+CALM, SPOILT = 0.4, 0.6
+"""So often a child does nothing that leaves an inline model behind; so often its folds fail at some accounts."""
 
 
 class Plan(NamedTuple):
@@ -60,6 +66,10 @@ class Plan(NamedTuple):
     seconds: float
     paired: bool
     checked: bool
+    stopped: bool = False
+    calm: bool = False
+    calls: bool = True
+    unfoldable: tuple[str, ...] = ()
 
     @property
     def fault(self) -> str:
@@ -67,11 +77,9 @@ class Plan(NamedTuple):
 
     def __str__(self) -> str:
         where = f"{self.point} the {self.at}. time" if self.point else f"{self.seconds:.3f} s after its start"
-        return where + (", beside a second process" if self.paired else "")
-
-
-def points() -> list[str]:
-    return [point for point in faults.POINTS if point.partition(".")[0] not in UNREACHED]
+        beside = f", beside a second process{', stopped for a while' if self.stopped else ''}" if self.paired else ""
+        spoilt = f", folds fail at {' '.join(self.unfoldable)}" if self.unfoldable else ""
+        return where + beside + spoilt + (", calm" if self.calm else "")
 
 
 def plans(seed: str, kills: int, wanted: Sequence[str | None], *, surely: bool = False) -> list[Plan]:
@@ -88,7 +96,10 @@ def plans(seed: str, kills: int, wanted: Sequence[str | None], *, surely: bool =
         seconds = dice.uniform(FIRST_RANDOM, LAST_RANDOM)
         paired = dice.random() < PAIRED and not (point and surely)
         checked = number == kills - 1 or dice.random() >= UNCHECKED
-        found.append(Plan(point, at, seconds, paired, checked))
+        calm = dice.random() < CALM and not (point and point.partition(".")[0] in WILD)
+        stopped, calls, spoilt = dice.random() < STOPPED, dice.random() < 0.5, dice.random() < SPOILT
+        accounts = tuple(f"a{account}" for account in dice.sample(range(ACCOUNTS), dice.randint(1, 6))) if spoilt else ()
+        found.append(Plan(point, at, seconds, paired, checked, paired and stopped, calm, calls, accounts))
     return found
 
 
@@ -111,14 +122,23 @@ def ack_of(words: Sequence[str]) -> Ack:
     return Ack(stream, int(version), int(position), int(count))
 
 
+def copy_of(path: Path, other: Path) -> Path:
+    """A copy of a file, and of what SQLite has beside it."""
+    for ending in ("", "-wal"):
+        if (source := Path(f"{path}{ending}")).exists():
+            shutil.copy(source, f"{other}{ending}")
+    return other
+
+
 class Child:
     """A process that works on the file. Its lines are read when it is dead."""
 
-    def __init__(self, path: Path, seed: str, fault: str, forget_before: int) -> None:
+    def __init__(self, path: Path, seed: str, options: Options, fault: str = "") -> None:
         self.seed = seed
+        self.options = options
         self._out = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `acks`
         environment = {**os.environ, "DEEDLOG_FAULT": fault}
-        command = [sys.executable, "-m", "tests.torture.load", str(path), seed, str(forget_before)]
+        command = [sys.executable, "-m", "tests.torture.child", str(path), seed, msgspec.json.encode(options).decode()]
         self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self._out, stderr=subprocess.PIPE)
 
     def ends_within(self, seconds: float) -> bool:
@@ -127,6 +147,12 @@ class Child:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+    def stop_for(self, seconds: float) -> None:
+        """It stands still, wherever it is."""
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         self._process.kill()
@@ -152,6 +178,7 @@ class Life:
         self._last: Acks = {}
         self._unknown: list[str] = []
         self._dice = random.Random(f"{seed} checks")
+        self._calm = True
 
     def run(self, plans: Sequence[Plan]) -> Record:
         for number, plan in enumerate(plans, 1):
@@ -164,14 +191,17 @@ class Life:
 
     def keep(self, folder: Path) -> None:
         """Copies the file, for who wants to look at what is wrong."""
-        for ending in ("", "-wal"):
-            source = Path(f"{self.path}{ending}")
-            if source.exists():
-                shutil.copy(source, folder / f"{self.record.seed}.db{ending}")
+        copy_of(self.path, folder / f"{self.record.seed}.db")
 
     def _kill(self, plan: Plan, seed: str) -> None:
-        second = Child(self.path, f"{seed}b", "", self._known.forget_before) if plan.paired else None
-        first = Child(self.path, f"{seed}a", plan.fault, self._known.forget_before)
+        options = Options(plan.unfoldable, plan.calm, forget_before=self._known.forget_before)
+        sound = msgspec.structs.replace(options, unfoldable=(), calls=plan.calls)
+        second = Child(self.path, f"{seed}b", sound) if plan.paired else None
+        first = Child(self.path, f"{seed}a", options, plan.fault)
+        self._calm = self._calm and plan.calm
+        if second is not None and plan.stopped:
+            second.ends_within(plan.seconds)
+            second.stop_for(STOPPED_SECONDS)
         ended = first.ends_within(POINT_SECONDS if plan.point else plan.seconds)
         first.kill()
         if plan.point and not ended:
@@ -198,7 +228,8 @@ class Life:
                 self._acknowledged(word, ack_of(rest))
                 caller, number = word.removeprefix(child.seed).split("-")[1:]
                 last[int(caller)] = int(number)
-        self._unknown += [id_of(child.seed, caller, last.get(caller, 0) + 1) for caller in range(CALLERS)]
+        if child.options.calls:
+            self._unknown += [id_of(child.seed, caller, last.get(caller, 0) + 1) for caller in range(CALLERS)]
 
     def _acknowledged(self, id: str, ack: Ack) -> None:
         if id not in self._last:
@@ -208,23 +239,34 @@ class Life:
 
     def _restart(self) -> list[str]:
         """What is wrong after it; an error that nobody should get, too."""
+        found = Findings()
         try:
-            found = asyncio.run(self._check())
+            self._look(found)
+            if not found.wrong:
+                asyncio.run(self._check(found))
         except Exception:
-            return [traceback.format_exc()]
+            return [*found.wrong, traceback.format_exc()]
         self.record.checks += found.checks
         return found.wrong
 
-    async def _check(self) -> Findings:
+    def _look(self, found: Findings) -> None:
+        """At a copy, so that it is the service that recovers the file."""
+        with tempfile.TemporaryDirectory(prefix="deedlog-torture-") as folder:
+            if self.path.exists():
+                copied = copy_of(self.path, Path(folder) / "copy.db")
+                check_at_once(copied, self._known, found, calm=self._calm)
+
+    async def _check(self, found: Findings) -> None:
         """Restarts on the file, and checks it. The app has recovered when it has answered a command and a fresh query."""
         now = int(time.time() * 1e6)
         started = time.perf_counter()
-        async with bank_app(f"sqlite:///{self.path}") as app:
+        async with torture_app(f"sqlite:///{self.path}") as app:
+            for name in MODELS:
+                await app.running.projections.resume(name)
             probed = await send(app, self._unknown[:1])
             with suppress(NotFound):
                 await app.ask(GetBalance("a0"), max_staleness=0)
             self.record.recoveries.append(time.perf_counter() - started)
-            found = await check_file(app, self.path, self._last | probed, self._known, self._unknown, self._dice)
-            self._last, self._unknown, self._known.forget_before = {}, [], now
+            await inspect(app, self.path, self._last | probed, self._known, self._unknown, found, self._dice)
+            self._last, self._unknown, self._known.forget_before, self._calm = {}, [], now, True
             self.record.events = await app.running.store.head()
-        return found

@@ -10,8 +10,9 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 
+from deedlog import faults
 from tests.faults.bank import short_leases
-from tests.torture.life import ROOT, Life, Plan, Record, plans, points
+from tests.torture.life import ROOT, Life, Plan, Record, plans
 
 REPORTS = ROOT / "torture"
 KILLS_A_FILE = 25
@@ -22,7 +23,7 @@ PROCESSES = min(2, os.cpu_count() or 1)
 def plans_of(seed: str, kills: int) -> list[Plan]:
     """All points in an order of this life's own, and kills at random between."""
     dice = random.Random(f"{seed} order")
-    wanted: list[str | None] = [*points()]
+    wanted: list[str | None] = [*faults.POINTS]
     wanted += [None] * int(len(wanted) * RANDOM_SHARE / (1 - RANDOM_SHARE))
     dice.shuffle(wanted)
     return plans(seed, kills, wanted)

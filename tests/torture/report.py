@@ -3,7 +3,8 @@
 import time
 from collections import Counter
 
-from tests.torture.life import RANDOM, UNREACHED, Record, points
+from deedlog import faults
+from tests.torture.life import RANDOM, Record
 
 
 class Report:
@@ -39,10 +40,9 @@ class Report:
         ]
         if times:
             lines.append(f"recoveries {len(times)}: p50 {times[len(times) // 2]:.3f} s, longest {times[-1]:.3f} s")
-        lines += ["", "kills", *(f"  {point:16} {kills[point]:6}" for point in [RANDOM, *points()])]
+        lines += ["", "kills", *(f"  {point:16} {kills[point]:6}" for point in [RANDOM, *faults.POINTS])]
         if missed := sum((record.missed for record in self.records), Counter()):
             lines.append(f"  not reached in time, killed at random instead: {dict(sorted(missed.items()))}")
-        lines += [f"  {work}.* never: {reason}" for work, reason in UNREACHED.items()]
         lines += ["", f"wrong: {len(self.wrong)}"]
         lines += [f"  {record.seed}: {what}\n    {self._repeat(record)}" for record, what in self.wrong]
         return "\n".join(lines) + "\n"
