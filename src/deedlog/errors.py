@@ -14,7 +14,8 @@
     ├── Unavailable            safe to try again
     │   ├── DeadlineExceeded   the command's own time was over
     │   ├── Stale              the read model has not caught up in time
-    │   └── Building           the read model is new and not yet complete
+    │   ├── Building           the read model is new and not yet complete
+    │   └── Superseded         another version of the app has the read model's tables
     ├── Misuse                 the program or its configuration is wrong
     │   ├── InvalidDeclaration names file and line
     │   ├── NotSupported
@@ -228,6 +229,16 @@ class Building(Unavailable):
         self.projection = projection
         self.position = position
         self.until = until
+
+
+class Superseded(Unavailable):
+    """Another version of the app has the tables of this read model: its rows are shown, or this version's were rolled back."""
+
+    code = "superseded"
+
+    def __init__(self, projection: str, problem: str, *, fix: str) -> None:
+        super().__init__(f"{projection}: {problem}", fix=fix)
+        self.projection = projection
 
 
 class Misuse(DeedlogError):

@@ -26,6 +26,7 @@ SAMPLES: dict[str, DeedlogError] = {
     "DeadlineExceeded": deedlog.DeadlineExceeded(1.0, 1.0, stored=None),
     "Stale": deedlog.Stale("position 2", 1, 0.1),
     "Building": deedlog.Building("View", 1, 2),
+    "Superseded": deedlog.Superseded("View", "no", fix="x"),
     "Unavailable": deedlog.Unavailable("later"),
     "InvalidDeclaration": deedlog.InvalidDeclaration("file:1", "wrong"),
     "NotSupported": deedlog.NotSupported("not here"),

@@ -186,3 +186,16 @@ async def test_rolled_back_the_version_before_goes_on_from_where_it_was(tmp_path
     async with app_of(path, "before") as old:
         await old.catch_up()
         assert (await old.ask(BySql())).value == (THINGS, EVENTS * 3)
+
+
+async def test_sql_of_the_newer_version_is_right_again_when_the_older_one_has_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "versions.db"
+    async with app_of(path, "before") as old:
+        await old.execute(Happen(EVENTS))
+        await old.catch_up()
+    async with app_of(path, "another column") as new:
+        await new.catch_up()
+        async with app_of(path, "before") as old:
+            await old.catch_up()
+        receipt = await new.execute(Happen(1))
+        assert (await new.ask(BySql(), after=receipt.token)).freshness.behind_events == 0

@@ -31,6 +31,7 @@ from deedlog.errors import (
     Refused,
     Stale,
     StreamClosed,
+    Superseded,
     Unavailable,
     UnknownMessage,
     WrongExpectedVersion,
@@ -54,6 +55,7 @@ STATUS: Mapping[type[BaseException], tuple[int, str]] = {
     DeadlineExceeded: (503, "Not done in time"),
     Stale: (503, "Not caught up yet"),
     Building: (503, "Being built"),
+    Superseded: (503, "Another version has the rows"),
     Unavailable: (503, "Unavailable"),
 }
 """What a caller hears of, by the nearest class."""

@@ -290,8 +290,10 @@ class BatchFold:
         self.letters.append(letter_of(recorded, *place, error))
 
     def _matching(self, model: RowType, column: str, values: Iterable[Any]) -> list[Key]:
+        """Keys of the rows with such a value; of a parked one nobody knows what it would have, so it counts as one."""
         index = self._indexes[model.name, column]
-        found = sorted((key for value in values for key in index.get(value, ())), key=repr)
+        matching = {key for value in values for key in index.get(value, ())}
+        found = sorted(matching.union(key for name, key in self._places if name == model.name), key=repr)
         wanted = self._selected.get(model.name)
         return found if wanted is None else [key for key in found if key in wanted]
 

@@ -16,6 +16,7 @@ from deedlog.projections.auditor import moved
 from deedlog.projections.fold import NOTHING, BatchFold, Folded, Spoilt, plan
 from deedlog.projections.pages import decoded
 from deedlog.projections.projection import Projection
+from deedlog.projections.runner import MAX_PARKED
 from deedlog.reads.port import ReadStore, Within
 from deedlog.reads.values import Changes, Checkpoint
 
@@ -64,4 +65,6 @@ class InlineFolds:
 
 
 def _is_at(checkpoint: Checkpoint, position: int) -> bool:
-    return checkpoint.position == position and not checkpoint.paused and checkpoint.state == "current"
+    """Whether an append may move it: it is there, nobody stopped it, and not too much of it is parked."""
+    moving = not checkpoint.paused and checkpoint.state == "current" and checkpoint.parked <= MAX_PARKED
+    return checkpoint.position == position and moving

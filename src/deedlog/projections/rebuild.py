@@ -5,16 +5,17 @@ from typing import TypeAlias
 
 import msgspec
 
-from deedlog.errors import Conflict, Unavailable
+from deedlog.errors import Conflict, Misuse, Unavailable
 from deedlog.projections.comparing import compare_with_live
 from deedlog.projections.runner import Runner
 from deedlog.reads.port import ReadStore
-from deedlog.reads.values import Checkpoint, Comparison
+from deedlog.reads.values import Checkpoint, Comparison, Projected
 from deedlog.store.port import EventStore
 
 Report: TypeAlias = Callable[[int, int], None]
 """Called with (position, head) after each page."""
 ATTEMPTS = 200
+ALL = 2**31
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -29,6 +30,7 @@ async def rebuild(runner: Runner, reads: ReadStore, store: EventStore, report: R
     """Folds the whole log into new tables beside the live ones, then switches in one step; the old ones are kept for a rollback.
 
     The live tables answer queries until the switch. Where they stand still for so long, the log says which rows differ.
+    Raises Misuse, and switches to nothing, when it parks keys that the live rows have: then it is the fold that is bad.
     """
     projected = runner.projection.projected
     built = await reads.begin_rebuild(projected)
@@ -38,12 +40,31 @@ async def rebuild(runner: Runner, reads: ReadStore, store: EventStore, report: R
         await compare_with_live(reads, projected, built)
     while True:
         built = await _fold(runner, built, store, report)
+        await _refuse_parked(reads, projected, built)
         try:
-            return await reads.switch(runner.projection.projected, built)
+            return await reads.switch(projected, built)
         except Conflict:
             if not await runner.advance(built):
                 raise
             built = runner.checkpoint
+
+
+async def _refuse_parked(reads: ReadStore, projected: Projected, built: Checkpoint) -> None:
+    """Raises Misuse, and drops the new tables, where an event is parked that the live rows have."""
+    live = await reads.current(projected)
+    if live is None:
+        return
+    parked = (await reads.parked(projected, live)).places
+    failed = await reads.letters(projected, built, failed=True, limit=ALL)
+    new = [letter for letter in failed if letter.position <= live.position and letter.place not in parked]
+    if not new:
+        return
+    await reads.discard(projected, built)
+    raise Misuse(
+        f"a rebuild of {projected.name} parks {len(new)} keys that the live rows have; "
+        f"the first: {new[0].event} at {new[0].position}: {new[0].error}",
+        fix="mend the fold, then rebuild; the live rows are as they were",
+    )
 
 
 async def verify(

@@ -187,6 +187,8 @@ class Runner:
         if found.paused or found.state == "retired":
             self.failure = None
             return None
+        if found.complete and not found.live and not found.building_to:
+            found = await self._shown_again(found)
         if self._worker is None:
             return found
         now = to_micros(self._worker.clock.now())
@@ -201,6 +203,13 @@ class Runner:
         if held is None:
             self.failure = None  # another worker moves it: that this one could not says nothing any more
         return held
+
+    async def _shown_again(self, mine: Checkpoint) -> Checkpoint:
+        """Another version was started after this one, so its rows are live; where it has ended, this one's are again."""
+        live = await self._reads.checkpoint(self.projection.name)
+        if live is None or live.position >= mine.position or (live.owner and not is_gone(live.owner)):
+            return mine
+        return await self._reads.prepare(self.projection.projected, 0)
 
     async def advance(self, before: Checkpoint, until: Position | None = None) -> int:
         """Folds the page after `before`, up to `until`, and writes it; used by the live run, rebuilds and looks into the past."""

@@ -15,7 +15,7 @@ from deedlog.consistency.freshness import Answer, Freshness
 from deedlog.consistency.token import position_in
 from deedlog.domain.services import resolve
 from deedlog.domain.signature import Signature
-from deedlog.errors import Building, InvalidDeclaration, InvalidMessage, Misuse, Stale, UnknownMessage
+from deedlog.errors import Building, InvalidDeclaration, InvalidMessage, Misuse, Stale, Superseded, UnknownMessage
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import to_micros
 from deedlog.projections.aside import Aside
@@ -205,7 +205,7 @@ class QueryBus:
         loop = asyncio.get_running_loop()
         started = loop.time()
         while True:
-            building: Building | None = None
+            building: Building | Superseded | None = None
             position = 0
             try:
                 async with self._snapshot(handler) as snapshot:
@@ -218,7 +218,7 @@ class QueryBus:
                             return Looked(UNMOVED, freshness, stamp)
                         return Looked(await self._call(handler, query, snapshot), freshness, stamp)
                     position = freshness.position
-            except Building as error:
+            except (Building, Superseded) as error:
                 building = error
             waited = loop.time() - started
             failure = self._failure(handler)

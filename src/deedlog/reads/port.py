@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
-from deedlog.errors import Building, Misuse, Unavailable
+from deedlog.errors import Building, Misuse, Superseded
 from deedlog.reads.model import Key, RowType
 from deedlog.reads.values import (
     Changes,
@@ -262,7 +262,7 @@ class ReadStore(ABC):
 def readable(projected: Projected, candidates: Sequence[Checkpoint], *, by_name: bool) -> Checkpoint:
     """The generation that a process reads: its own definition's, else the live one where rows have the same shape.
 
-    Raises Building while there is none, Unavailable where waiting will not help, Misuse when it was never prepared.
+    Raises Building while there is none, Superseded while another version has it, Misuse when it was never prepared.
     """
     if not candidates:
         raise Misuse(f"projection {projected.name} was never prepared", fix="start the app, or run `deedlog db init`")
@@ -272,14 +272,11 @@ def readable(projected: Projected, candidates: Sequence[Checkpoint], *, by_name:
         if checkpoint.complete:
             return checkpoint
     if own and own[-1].complete and not own[-1].building_to:
-        raise Unavailable(
-            f"{projected.name}: the tables' plain names show another version's rows, of another shape",
-            fix="stop the other version, then start this one again",
-        )
+        problem = "the tables' plain names show another version's rows, of another shape"
+        raise Superseded(projected.name, problem, fix="stop the other version: then this one's are shown again")
     if not own and any(c.definition == projected.definition and c.state == "retired" for c in candidates):
-        raise Unavailable(
-            f"{projected.name} was rolled back to another version's rows", fix="start that version, or rebuild this one's"
-        )
+        problem = "it was rolled back to another version's rows"
+        raise Superseded(projected.name, problem, fix="start that version, or `deedlog projections switch`")
     waiting = next(iter((*own[-1:], *live)), Checkpoint())
     raise Building(projected.name, waiting.position, waiting.building_to)
 

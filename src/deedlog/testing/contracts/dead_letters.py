@@ -110,6 +110,25 @@ class DeadLetterTests(LedgerTests):
             await catch_up(store, reads)
             assert await rows_in(reads, together) == only(together, expected([*events, Deposited("x", 1)]))
 
+    async def test_what_a_parked_row_would_be_found_by_follows_it_into_the_letters(self, tmp_path: Path) -> None:
+        """Its row still says ann: that bob's name concerns it, nobody knows before it is taken up again."""
+        events = [Opened("x", "ann"), Deposited("x", 1), Moved("x", "bob"), OwnerNamed("bob", "Bob")]
+        async with self.opened(tmp_path, events) as (store, reads):
+            with breaking("x"):
+                await catch_up(store, reads)
+            async with reads.snapshot([together.projected]) as snapshot:
+                assert await snapshot.is_parked(together.projected, "ledger-owner", 4)
+            await dead_letters(store, reads).retry()
+            assert await rows_in(reads, together) == only(together, expected(events))
+
+    async def test_a_rebuild_that_parks_more_than_the_live_rows_is_not_switched_to(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path, EVENTS) as (store, reads):
+            await catch_up(store, reads)
+            with breaking("x"), pytest.raises(Misuse, match="parks 2 keys that the live rows have; the first: Deposited at 4"):
+                await rebuild(Runner(together, store, reads, codec), reads, store)
+            assert await rows_in(reads, together) == only(together, expected(EVENTS))
+            assert len(await reads.generations(together.name)) == 1
+
     async def test_a_row_that_looks_up_a_parked_one_waits_with_it(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path, EVENTS) as (store, reads):
             with breaking("x"):
