@@ -36,7 +36,7 @@ from deedlog.messages.base import Command, Event, Query, message
 from deedlog.messages.envelope import Metadata, RecordedEvent
 from deedlog.module import Module
 from deedlog.projections.declare import ends, on, starts
-from deedlog.queries.bus import Sql
+from deedlog.queries.handler import Sql
 from deedlog.queries.watch import Answers
 from deedlog.reads.model import ReadModel
 from deedlog.reads.port import SqlWriter

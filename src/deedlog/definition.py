@@ -14,7 +14,7 @@ from deedlog.module import Module
 from deedlog.projections.free import FreeProjection
 from deedlog.projections.keyed import KeyedFold, keyed_fold
 from deedlog.projections.projection import Projection, group
-from deedlog.queries.bus import QueryHandler
+from deedlog.queries.handler import QueryHandler
 from deedlog.reads.model import RowType
 
 

@@ -35,7 +35,7 @@ from deedlog.http.problems import Problem
 from deedlog.http.wire import Call, Reply
 from deedlog.messages.base import Kind, Query
 from deedlog.messages.registry import MessageType
-from deedlog.queries.bus import QueryHandler
+from deedlog.queries.handler import QueryHandler
 
 COMMANDS, QUERIES, QUERIES_IN_BODY, LIVE, HEALTH = "Commands", "Queries", "Queries by POST", "Live queries", "Health"
 _DECIMAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"

@@ -10,7 +10,8 @@ import msgspec
 
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent
-from deedlog.projections.fold import Selected, Step, Watch
+from deedlog.projections.fold import Watch
+from deedlog.projections.plan import Selected, Step
 from deedlog.projections.projection import Projection
 from deedlog.projections.runner import Runner
 from deedlog.reads.memory import MemoryReadStore

@@ -13,8 +13,9 @@ from deedlog.errors import DeedlogError
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent
 from deedlog.projections.auditor import moved
-from deedlog.projections.fold import NOTHING, BatchFold, Folded, Spoilt, plan
+from deedlog.projections.fold import BatchFold, Spoilt
 from deedlog.projections.pages import decoded
+from deedlog.projections.plan import NOTHING, Folded, plan
 from deedlog.projections.projection import Projection
 from deedlog.projections.runner import MAX_PARKED
 from deedlog.reads.port import ReadStore, Within

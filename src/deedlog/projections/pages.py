@@ -7,7 +7,7 @@ from typing import NamedTuple
 from deedlog.errors import Corrupt
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent
-from deedlog.projections.fold import Folded
+from deedlog.projections.plan import Folded
 from deedlog.projections.projection import Projection
 from deedlog.store.port import EventStore
 from deedlog.types import Position

@@ -16,8 +16,9 @@ from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent, to_micros
 from deedlog.projections.auditor import moved
 from deedlog.projections.comparing import compare_with_live
-from deedlog.projections.fold import NOTHING, BatchFold, Folded, Plan, Selected, Spoilt, Watch, plan
+from deedlog.projections.fold import BatchFold, Spoilt, Watch
 from deedlog.projections.pages import SLICE, Page, Pages
+from deedlog.projections.plan import NOTHING, Folded, Plan, Selected, plan
 from deedlog.projections.projection import Projection
 from deedlog.projections.worker import Worker, is_gone
 from deedlog.reads.port import ReadStore

@@ -4,30 +4,28 @@ The demand is checked in the very snapshot that the handler reads, so an answer 
 """
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, TypeAlias, TypeVar, get_args, get_origin, overload
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from deedlog.consistency.freshness import Answer, Freshness
 from deedlog.consistency.token import position_in
-from deedlog.domain.services import resolve
-from deedlog.domain.signature import Signature
-from deedlog.errors import Building, InvalidDeclaration, InvalidMessage, Misuse, Stale, Superseded, UnknownMessage
+from deedlog.errors import Building, InvalidMessage, Stale, Superseded, UnknownMessage
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import to_micros
 from deedlog.projections.aside import Aside
-from deedlog.projections.projection import Projection, model_of
+from deedlog.projections.projection import Projection
 from deedlog.projections.runner import Failure, Runner
+from deedlog.queries.demand import NOTHING_DEMANDED, Demand
+from deedlog.queries.handler import QueryHandler, Sql
 from deedlog.queries.live import LiveFold, Together
 from deedlog.queries.written import streams_written
 from deedlog.reads.memory import MemoryReadStore
-from deedlog.reads.model import RowType
 from deedlog.reads.port import ReadStore, Snapshot
 from deedlog.reads.reader import Reader
-from deedlog.reads.values import Checkpoint, Projected
+from deedlog.reads.values import Checkpoint
 from deedlog.store.port import EventStore
 from deedlog.store.signal import wait_for_any
 from deedlog.types import Clock, Position, Token
@@ -35,85 +33,6 @@ from deedlog.types import Clock, Position, Token
 T = TypeVar("T")
 DEFAULT_TIMEOUT = 5.0
 POLL_SECONDS = 0.02
-
-
-class Sql:
-    """Handed to a query handler that asks for it: SELECTs in the store's own dialect, in the query's snapshot.
-
-    Each read model is a view of its snake-case name. Declare what is read with `@app.query(reads=[…])`; without it the
-    answer counts as fresh as the slowest read model.
-    """
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-
-    @overload
-    async def all(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[dict[str, Any]]: ...
-    @overload
-    async def all(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = (), *, into: type[T]) -> list[T]: ...
-    async def all(
-        self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = (), *, into: type[T] | None = None
-    ) -> Any:
-        """All rows, as dictionaries or as objects of `into`. Raises Misuse with the database's words."""
-        rows = await self._snapshot.sql(statement, parameters)
-        if into is None:
-            return rows
-        try:
-            return msgspec.convert(rows, list[into], strict=False)  # type: ignore[valid-type]
-        except msgspec.ValidationError as error:
-            raise Misuse(f"the rows don't fit {into.__name__}: {error}", fix="name the columns like its fields") from error
-
-
-class QueryHandler:
-    """A function that answers one query class."""
-
-    def __init__(self, function: Callable[..., Any], reads: Sequence[Any] = ()) -> None:
-        self.function = function
-        self.signature = Signature(function)
-        self.query: type[Any] = self.signature.first
-        self.asynchronous = inspect.iscoroutinefunction(function)
-        self.reads = tuple(reads)
-        self.services: dict[str, Any] = {}
-        self.readers: dict[str, RowType] = {}
-        self.sql: list[str] = []
-        self.projections: tuple[Projection, ...] = ()
-        self.projected: tuple[Projected, ...] = ()
-
-    def bind(self, services: Mapping[Any, Any], projections: Sequence[Projection]) -> None:
-        """Finds its readers and services. Raises InvalidDeclaration for what nobody provides."""
-        used: dict[str, Projection] = {}
-        for name, wanted in list(self.signature.parameters.items())[1:]:
-            if get_origin(wanted) is Reader:
-                projection, model = self._model(get_args(wanted)[0], projections)
-                self.readers[name] = model
-                used[projection.name] = projection
-            elif wanted is Sql:
-                self.sql.append(name)
-            else:
-                self.services[name] = resolve(self.signature, name, wanted, services)
-        for read in self.reads:
-            free = next((p for p in projections if getattr(p, "function", None) is read), None)
-            projection = free if free is not None else self._model(read, projections)[0]
-            used[projection.name] = projection
-        if self.sql and not self.reads:
-            used = {projection.name: projection for projection in projections}
-        self.projections = tuple(used.values())
-        self.projected = tuple(projection.projected for projection in self.projections)
-
-    @property
-    def reads_only(self) -> bool:
-        """Whether its answers come from read models alone: while those stand still, it answers the same."""
-        return bool(self.projections) and not self.services
-
-    def _model(self, cls: type[Any], projections: Sequence[Projection]) -> tuple[Projection, RowType]:
-        found = model_of(projections, cls)
-        if found is None:
-            raise InvalidDeclaration(
-                self.signature.place,
-                f"{cls.__name__} is no read model of this app",
-                fix="declare it with @app.read_model",
-            )
-        return found
 
 
 Stamp: TypeAlias = tuple[tuple[str, int, Position, int], ...]
@@ -198,10 +117,10 @@ class QueryBus:
     ) -> Looked:
         """As `ask`, and says where its read models stood; where they still stand at `unless` the handler is not called."""
         handler = self.handler_of(query)
-        demand = _NONE
+        demand = NOTHING_DEMANDED
         if after is not None or max_staleness is not None or strong:
             seen = position_in(after, self._store.id) if after is not None else 0
-            demand = _Demand(max(seen, await self._store.head()) if strong else seen, max_staleness, seen)
+            demand = Demand(max(seen, await self._store.head()) if strong else seen, max_staleness, seen)
         loop = asyncio.get_running_loop()
         started = loop.time()
         while True:
@@ -210,7 +129,7 @@ class QueryBus:
             try:
                 async with self._snapshot(handler) as snapshot:
                     freshness = await self._freshness(snapshot, demand)
-                    if demand is _NONE or demand.is_met(freshness):
+                    if demand is NOTHING_DEMANDED or demand.is_met(freshness):
                         if freshness.parked and demand.seen:
                             await self._refuse_parked(snapshot, handler, demand.seen)
                         stamp = _stamp_of(snapshot, freshness)
@@ -255,7 +174,7 @@ class QueryBus:
             skips = await self._reads.skips(projection.projected)
             await Aside(projection, self._store, self._codec, reads=reads, skips=skips).fold(at)
         async with reads.snapshot(handler.projected) as snapshot:
-            freshness = await self._freshness(snapshot, _NONE)
+            freshness = await self._freshness(snapshot, NOTHING_DEMANDED)
             return Answer(await self._call(handler, query, snapshot), freshness)
 
     async def _refuse_parked(self, snapshot: Snapshot, handler: QueryHandler, seen: Position) -> None:
@@ -281,7 +200,7 @@ class QueryBus:
             runner.hurry()
         await wait_for_any([runner.moved for runner in runners], seconds)
 
-    async def _freshness(self, snapshot: Snapshot, demand: "_Demand") -> Freshness:
+    async def _freshness(self, snapshot: Snapshot, demand: Demand) -> Freshness:
         head = snapshot.head
         if head is None or demand.max_staleness is not None:  # an age is measured against the log as it is now
             head = await self._store.head()
@@ -320,31 +239,3 @@ def _stamp_of(snapshot: Snapshot, freshness: Freshness) -> Stamp:
 
 def _position_of(checkpoint: Checkpoint) -> Position:
     return checkpoint.position
-
-
-class _Demand(msgspec.Struct, frozen=True):
-    """What a caller wants an answer to reflect; `seen` is the part of it that a token asks for."""
-
-    position: Position
-    max_staleness: float | None
-    seen: Position = 0
-
-    def __post_init__(self) -> None:
-        if self.max_staleness is not None and not self.max_staleness >= 0:
-            raise InvalidMessage("query", "max_staleness", f"{self.max_staleness} seconds", fix="0 or more")
-
-    def is_met(self, freshness: Freshness) -> bool:
-        if freshness.position < self.position:
-            return False
-        if self.max_staleness is None or freshness.behind_events == 0:
-            return True
-        return self.max_staleness > 0 and freshness.behind_seconds <= self.max_staleness  # 0 trusts no clock
-
-    def __str__(self) -> str:
-        parts = [f"position {self.position}"] if self.position else []
-        if self.max_staleness is not None:
-            parts.append(f"at most {self.max_staleness} s old")
-        return " and ".join(parts) or "a complete read model"
-
-
-_NONE = _Demand(0, None)

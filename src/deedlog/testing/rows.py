@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from deedlog.messages.envelope import RecordedEvent, to_micros
-from deedlog.projections.fold import BatchFold, plan
+from deedlog.projections.fold import BatchFold
+from deedlog.projections.plan import plan
 from deedlog.projections.projection import Projection
 from deedlog.reads.model import Key
 from deedlog.reads.values import Stored
