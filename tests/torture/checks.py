@@ -47,6 +47,8 @@ def _first_difference(found: Any, wanted: Any) -> str:
                 )
     if isinstance(found, list) and isinstance(wanted, list):
         return f"{len(found)} of them, not {len(wanted)}; the first that differ {_first_difference(*_cut(found, wanted))}"
+    if isinstance(found, dict) and isinstance(wanted, dict) and set(found) == set(wanted):
+        return ", ".join(f"{key} {_first_difference(found[key], wanted[key])}" for key in found if found[key] != wanted[key])
     return f"{str(found)[:300]}, not {str(wanted)[:300]}"
 
 

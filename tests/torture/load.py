@@ -29,13 +29,14 @@ IMPORT, IMPORTED = "import", 3
 class Options(msgspec.Struct, frozen=True):
     """How a child lives.
 
-    `unfoldable`: accounts whose deposits its folds fail at. `calm`: it does nothing that leaves an inline model behind. `calls`:
-    it sends commands; others only project, and do what operators do. Commands recorded before `forget_before` (microseconds)
-    are forgotten.
+    `unfoldable`: accounts whose deposits its folds fail at. `calm`: it does nothing that leaves an inline model behind, and
+    `settled`: nobody did since all was checked. `calls`: it sends commands; others only project, and do what operators do.
+    Commands recorded before `forget_before` (microseconds) are forgotten.
     """
 
     unfoldable: tuple[str, ...] = ()
     calm: bool = False
+    settled: bool = False
     calls: bool = True
     forget_before: int = 0
 
@@ -109,7 +110,7 @@ class Load:
         return receipt.stream, receipt.version, receipt.position, len(receipt.events)
 
     async def ask(self) -> None:
-        """Reads its own writes; in a calm life never anything older than it has read before."""
+        """Reads its own writes; in a settled file never anything older than it has read before."""
         seen = 0
         while True:
             await asyncio.sleep(0.005)
@@ -121,7 +122,7 @@ class Load:
                 continue
             if answer.freshness.position < receipt.position:
                 say(f"WRONG an answer at {answer.freshness.position} for a token of {receipt.position}")
-            if self.options.calm and answer.freshness.position < seen:
+            if self.options.settled and answer.freshness.position < seen:
                 say(f"WRONG an answer at {answer.freshness.position} after one at {seen}")
             seen = answer.freshness.position
 
@@ -138,7 +139,7 @@ class Load:
                 ledger = await self.app.ask(GetLedger(receipt.stream.removeprefix("account-")))
             except (Building, NotFound):
                 continue
-            if self.options.calm and ledger.freshness.position < receipt.position:
+            if self.options.settled and ledger.freshness.position < receipt.position:
                 say(f"WRONG an inline answer at {ledger.freshness.position} after a receipt of {receipt.position}")
 
     async def work(self) -> None:
