@@ -253,7 +253,10 @@ class App(Module):
         return await (await self._started()).importing.run(events)
 
     async def catch_up(self) -> None:
-        """Returns when every projection has folded all that is in the log now. Raises what a fold raises."""
+        """Returns when every projection has folded all that is in the log now, here or in another process.
+
+        An event that can't be folded is in the dead letters then. Raises Unavailable where a projection is paused.
+        """
         await (await self._started()).projections.catch_up()
 
     async def rebuild(self, read_model: str, report: Callable[[int, int], None] | None = None) -> Checkpoint:

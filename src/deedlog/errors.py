@@ -200,16 +200,16 @@ class DeadlineExceeded(Unavailable):
 class Stale(Unavailable):
     """The read model did not reach what was demanded within the timeout; nothing older was returned.
 
-    `cause` says why it stands still, when it does and runs in this process; then nobody waits for the timeout.
+    `cause` says why it stands still, when it does and that is known here; then nobody waits for the timeout.
     """
 
     code = "stale"
 
-    def __init__(self, demanded: str, reached: int, waited: float, cause: str = "") -> None:
+    def __init__(self, demanded: str, reached: int, waited: float, cause: str = "", fix: str = "") -> None:
         stands = f"; it stands still: {cause}" if cause else ""
         super().__init__(
             f"the read model is at position {reached}, demanded was {demanded}; waited {waited:.3f} s{stands}",
-            fix="mend its fold and restart" if cause else "ask again, or allow a longer timeout",
+            fix=fix or ("mend its fold and restart" if cause else "ask again, or allow a longer timeout"),
         )
         self.cause = cause
         self.demanded = demanded

@@ -382,3 +382,14 @@ async def test_a_reader_kept_after_its_query_is_misuse(sql_app: App) -> None:
             await app.ask(Slow())
         with pytest.raises(Misuse, match="after its query was answered"):
             await kept[0].get("a")
+
+
+async def test_who_waits_for_a_paused_read_model_learns_who_paused_it_and_why(app: App) -> None:
+    async with app:
+        await app.running.projections.pause("Balance", by="ann", why="looking at it")
+        receipt = await app.execute(Open("a", "Ann"))
+        with pytest.raises(Stale, match="paused by ann: looking at it") as caught:
+            await app.ask(GetBalance("a"), after=receipt.token, timeout=0.2)
+        assert "resume" in caught.value.fix
+        await app.running.projections.resume("Balance")
+        assert (await app.ask(GetBalance("a"), after=receipt.token)).value.owner == "Ann"

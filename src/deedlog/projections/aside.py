@@ -47,7 +47,7 @@ class Aside:
         self.projection = projection
         self.reads = reads or MemoryReadStore()
         self._skips = skips
-        self._runner = Runner(projection, store, self.reads, codec, selected=selected, watch=watch)
+        self._runner = Runner(projection, store, self.reads, codec, selected=selected, watch=watch, quiet=True)
         self._started = False
 
     async def fold(self, until: Position) -> None:

@@ -148,7 +148,8 @@ class FreeRunner(Runner):
             for recorded, event in turn.wanted(page.batch):
                 _attempt(self.projection, turn, recorded, event, sql)
             changes = Changes(letters=turn.letters)
-            self._look_at(turn.letters, before)
+            self._refuse_too_many(turn.letters, before)
+            self._say(turn.letters)
             return moved(before, page.recorded, changes), changes
 
         self.checkpoint = await self._reads.transact(self.projection.projected, before, work)
@@ -172,7 +173,8 @@ class FreeRunner(Runner):
 
     async def _checkpoint(self, page: Page, written: int, done: int, turn: _Turn, before: Checkpoint) -> Checkpoint:
         letters, turn.letters = turn.letters, []
-        self._look_at(letters, before)
+        self._refuse_too_many(letters, before)
+        self._say(letters)
         changes = Changes(letters=letters)
         after = moved(before, page.recorded[written:done], changes)
         await self._reads.write(self.projection.projected, changes, before, after)

@@ -17,7 +17,7 @@ from deedlog.projections.fold import BatchFold, Spoilt
 from deedlog.projections.pages import decoded
 from deedlog.projections.plan import NOTHING, Folded, plan
 from deedlog.projections.projection import Projection
-from deedlog.projections.runner import MAX_PARKED
+from deedlog.projections.runner import MAX_PARKED, say_parked
 from deedlog.reads.port import ReadStore, Within
 from deedlog.reads.values import Changes, Checkpoint
 
@@ -47,9 +47,11 @@ class InlineFolds:
         try:
             changes = self._changes(within, projection, before, batch, careful=False)
             within.write(projection.projected, changes, before, moved(before, recorded, changes))
+            say_parked(projection.name, changes.letters)
         except (Spoilt, DeedlogError):
             changes = self._changes(within, projection, before, batch, careful=True)
             within.write(projection.projected, changes, before, moved(before, recorded, changes))
+            say_parked(projection.name, changes.letters)
 
     def _changes(
         self, within: Within, projection: Projection, before: Checkpoint, batch: Sequence[Folded], *, careful: bool

@@ -55,7 +55,8 @@ class Failure(msgspec.Struct, frozen=True):
 class Runner:
     """Moves one projection along the log, until it is stopped.
 
-    `worker` None: nobody else can reach these tables, nothing is leased. `selected` folds some keys only.
+    `worker` None: nobody else can reach these tables, nothing is leased. `selected` folds some keys only, `watch` hears of each
+    change, `quiet` says nothing of what it can't fold: it looks, and parks nothing for good.
     """
 
     def __init__(
@@ -68,7 +69,9 @@ class Runner:
         *,
         selected: Selected | None = None,
         watch: Watch | None = None,
+        quiet: bool = False,
     ) -> None:
+        self._quiet = quiet
         self.projection = projection
         self.moved = Signal()
         self.failure: Failure | None = None
@@ -250,12 +253,14 @@ class Runner:
             changes = await self._fold(page.batch, before, parked, fold)
         if ahead:
             self._pages.read_ahead(page.recorded[-1].position, ahead)
+        self._refuse_too_many(changes.letters, before)
         try:
             await self._write(page.recorded, changes, before)
         except Misuse:  # a value that only the store refuses: the careful way looks at each row, and finds whose
             fold = self._new_fold(parked, careful=True)
             changes = await self._fold(page.batch, before, parked, fold)
             await self._write(page.recorded, changes, before)
+        self._say(changes.letters)
         if not fold.careful:
             self._rows = (fence_of(self.checkpoint), fold)
 
@@ -280,30 +285,23 @@ class Runner:
         return parked
 
     async def _write(self, page: Sequence[RecordedEvent], changes: Changes, before: Checkpoint) -> None:
-        self._look_at(changes.letters, before)
         after = moved(before, page, changes)
         await self._reads.write(self.projection.projected, changes, before, after)
         self.checkpoint = after
         self.moved.wake()
 
-    def _look_at(self, letters: Sequence[Letter], before: Checkpoint) -> None:
-        """Says in the log what is parked and why. Raises Misuse when that is too much."""
-        if letters and before.parked > MAX_PARKED:
+    def _refuse_too_many(self, letters: Sequence[Letter], before: Checkpoint) -> None:
+        """Raises Misuse when so much is parked that the fold must be bad. In memory nothing is parked for good."""
+        if letters and before.parked > MAX_PARKED and not self._quiet:
             first = next((letter for letter in letters if letter.error), letters[0])
             raise Misuse(
                 f"more than {MAX_PARKED} keys are parked, now also for {first.event} at {first.position}: {first.error}",
-                fix="mend the fold, then `deedlog dlq retry`",
+                fix="mend the fold and start again, then `deedlog dlq retry`",
             )
-        for letter in letters:
-            if letter.error is not None:
-                logger.error(
-                    "%s: %s at position %d goes to the dead letters and parks %s: %s",
-                    self.projection.name,
-                    letter.event,
-                    letter.position,
-                    f"{letter.model} {letter.key!r}" if letter.model else f"stream {letter.key}",
-                    letter.error,
-                )
+
+    def _say(self, letters: Sequence[Letter]) -> None:
+        if not self._quiet:
+            say_parked(self.projection.name, letters)
 
     async def _fold(self, batch: Sequence[Folded], before: Checkpoint, parked: Parked, fold: BatchFold) -> Changes:
         if not batch:
@@ -319,6 +317,20 @@ class Runner:
         for start in range(0, len(planned.steps), SLICE):
             fold.apply(planned.steps[start : start + SLICE])
             await asyncio.sleep(0)
+
+
+def say_parked(projection: str, letters: Sequence[Letter]) -> None:
+    """Says in the log what is parked and why; what only follows is not worth a line."""
+    for letter in letters:
+        if letter.error is not None:
+            logger.error(
+                "%s: %s at position %d goes to the dead letters and parks %s: %s",
+                projection,
+                letter.event,
+                letter.position,
+                f"{letter.model} {letter.key!r}" if letter.model else f"stream {letter.key}",
+                letter.error,
+            )
 
 
 def _is_beside(checkpoint: Checkpoint) -> bool:

@@ -144,10 +144,22 @@ class QueryBus:
             if waited >= timeout or failure is not None:
                 if building is not None and failure is None:
                     raise building
-                raise Stale(str(demand), position, waited, failure.error if failure else "")
+                raise self._stale(handler, str(demand), position, waited, failure)
             if strong:
                 await self._fold_now(handler, demand.position, timeout - waited)
             await self._moved(handler, min(timeout - waited, POLL_SECONDS))
+
+    def _stale(self, handler: QueryHandler, demand: str, position: Position, waited: float, failure: Failure | None) -> Stale:
+        """With the reason, as far as this process knows it."""
+        if failure is not None:
+            return Stale(demand, position, waited, failure.error)
+        for projection in handler.projections:
+            runner = self._runners.get(projection.name)
+            if runner is not None and runner.checkpoint.paused:
+                return Stale(
+                    demand, position, waited, f"paused by {runner.checkpoint.paused}", fix="`deedlog projections resume`"
+                )
+        return Stale(demand, position, waited)
 
     @asynccontextmanager
     async def _snapshot(self, handler: QueryHandler) -> AsyncIterator[Snapshot]:
@@ -183,7 +195,8 @@ class QueryBus:
             for projected in handler.projected:
                 if await snapshot.is_parked(projected, stream, seen):
                     cause = f"events of {stream} are in its dead letters: see `deedlog dlq list`"
-                    raise Stale(f"position {seen}", snapshot.checkpoints[projected.name].position, 0.0, cause)
+                    reached = snapshot.checkpoints[projected.name].position
+                    raise Stale(f"position {seen}", reached, 0.0, cause, fix="mend what failed, then `deedlog dlq retry`")
 
     async def _fold_now(self, handler: QueryHandler, until: Position, seconds: float) -> None:
         """Folds what is missing up to a position here and now, unless another process has leased it: then that one does."""

@@ -34,14 +34,24 @@ class Database:
         self.read_only = read_only
         if self.path in ("", ":memory:"):
             raise Misuse("a SQLite store needs a file", fix="use store='memory://' for a store without one")
+        self.file: tuple[int, int] | None = None  # what the first writer found under this path
         self.commits = 0  # by the writers of this process; counted behind the file lock
         self.on_connect: list[Callable[[sqlite3.Connection], None]] = []
 
     def reader(self) -> sqlite3.Connection:
         """A connection that can't write; its thread may change, its users may not overlap."""
+        self.refuse_another_file()
         connection = self._connect()
         connection.execute("pragma query_only = on")
         return connection
+
+    def refuse_another_file(self) -> None:
+        """Raises Corrupt where the file that was opened is no more, or another has taken its name."""
+        if self.file is not None and self.file != file_id(self.path):
+            raise Corrupt(
+                f"{self.path} was deleted or replaced while it was open: what is written now would be lost",
+                fix="stop this process; then start it on the file you want",
+            )
 
     def writer(self, durability: Durability) -> "Writer":
         """A connection for write transactions. FULL: on disk at commit. NORMAL: after a power cut the last may be gone."""
@@ -124,7 +134,8 @@ class Writer:
         self._database = database
         self.read_only = database.read_only
         self._lock = None if database.read_only else FileLock(f"{database.path}-lock")
-        self._file = file_id(database.path)
+        if database.file is None:
+            database.file = file_id(database.path)
 
     @contextmanager
     def transaction(self, work: str) -> Iterator[sqlite3.Connection]:
@@ -135,11 +146,7 @@ class Writer:
         if faults.armed:
             faults.hit(work, "begin")
         with self._lock or nullcontext():
-            if self._file != file_id(self.path):
-                raise Corrupt(
-                    f"{self.path} was deleted or replaced while it was open: what is written now would be lost",
-                    fix="stop this process; then start it on the file you want",
-                )
+            self._database.refuse_another_file()
             self.connection.execute("begin immediate" if self._lock else "begin")
             try:
                 yield self.connection

@@ -40,6 +40,8 @@ class Rows:
         if not batch:
             return
         planned = plan(projection, batch)
+        for letter in planned.letters:
+            fail(f"{letter.event} concerns no row that could be told: {letter.error}")
         models = projection.projected.models
         loaded = {m.name: [Stored(copy.deepcopy(row), 0, _TIME) for row in tables.get(m.cls, {}).values()] for m in models}
         fold = BatchFold(projection, loaded)
