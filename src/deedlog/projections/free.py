@@ -111,16 +111,23 @@ class _Turn:
         """The events to call the function with, in order; the others are parked, or were skipped by somebody."""
         for recorded, event in batch:
             stream = (STREAM, recorded.stream)
+            if self._skips_it(stream, recorded):
+                continue
             try:
                 place = self._projection.place_of(recorded, event)
             except Exception as error:
                 self._park(recorded, stream, error)
                 continue
+            if self._skips_it(place, recorded):  # before anything else: a letter of it would be taken up again
+                continue
             held = next((one for one in (place, stream) if one in self._places), None)
             if held is not None:
                 self.letters.append(letter_of(recorded, *held))
-            elif recorded.position not in self._skips.get(place, ()):
+            else:
                 yield recorded, event
+
+    def _skips_it(self, place: Place, recorded: RecordedEvent) -> bool:
+        return recorded.position in self._skips.get(place, ())
 
     def failed(self, recorded: RecordedEvent, event: Any, error: Exception) -> None:
         self._park(recorded, self._projection.place_of(recorded, event), error)
