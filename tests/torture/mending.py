@@ -52,6 +52,9 @@ async def mend(app: App, known: Known, found: Findings, dice: random.Random) -> 
         if dice.random() < LEAVES_OUT:
             await _leave_out(app, letters, known, dice)
         found.expect(f"parked again of {name}", list(await letters.retry()), [])
+    await app.catch_up()
+    for name in MODELS:  # a row that looks up a parked one may have been parked behind the retry
+        await projections.letters_of(name).retry()
 
 
 async def _leave_out(app: App, letters: Letters, known: Known, dice: random.Random) -> None:
