@@ -34,6 +34,7 @@ from deedlog.sync import Sync
 from deedlog.types import Clock, Position, SystemClock, Token
 
 T = TypeVar("T")
+LONGEST = timedelta(days=36_500)
 S = TypeVar("S")
 
 
@@ -60,6 +61,8 @@ class App(Module):
         self.name = name
         self.url = store or os.environ.get("DEEDLOG_STORE") or f"sqlite:///{name}.db"
         self.clock = clock or SystemClock()
+        if keep_receipts is not None and not timedelta() < keep_receipts <= LONGEST:
+            raise Misuse(f"keep_receipts={keep_receipts}", fix=f"more than nothing, at most {LONGEST.days} days; None keeps all")
         self.keep_receipts = keep_receipts
         self._ids = ids
         self._services: dict[Any, Any] = {}

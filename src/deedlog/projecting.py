@@ -71,15 +71,19 @@ class Projecting:
 
     async def stop(self) -> None:
         """Ends the runners and gives up their leases, so that another worker need not wait for them to run out."""
-        self.worker.end()
-        for task in self._tasks:
-            task.cancel()
+        self.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if any(runner.holds for runner in self.runners.values()):
             try:
                 await self._reads.release(self.worker.name)
             except DeedlogError as error:  # the file is gone, or the disk is full: the leases run out by themselves
                 logger.warning("leases were not given up: %s", error)
+
+    def cancel(self) -> None:
+        """Ends the runners, and waits for nothing."""
+        self.worker.end()
+        for task in self._tasks:
+            task.cancel()
 
     def ended(self) -> dict[str, str]:
         """What runs no longer although it should, by its name (a projection's, `leases`, `auditor`), with what ended it."""
@@ -124,22 +128,28 @@ class Projecting:
         """Returns when every projection has folded all that is in the log now, here or by another worker."""
         head = await self._store.head()
         for runner in self.runners.values():
+            await self._reach(runner, head)
+
+    @staticmethod
+    async def _reach(runner: Runner, head: Position) -> None:
+        await runner.catch_up(head)
+        while (at := runner.checkpoint).position < head:
+            if at.state == "retired":
+                raise Unavailable(f"{runner.projection.name} was rolled back", fix="`deedlog projections switch`, or rebuild it")
+            if at.paused:
+                raise Unavailable(f"{runner.projection.name} is paused: {at.paused}", fix="`deedlog projections resume`")
+            await runner.moved.wait(POLL_SECONDS)
             await runner.catch_up(head)
-            while (at := runner.checkpoint).position < head:
-                if at.state == "retired":
-                    raise Unavailable(f"{runner.projection.name} was rolled back", fix="`deedlog projections rebuild`")
-                if at.paused:
-                    raise Unavailable(f"{runner.projection.name} is paused: {at.paused}", fix="`deedlog projections resume`")
-                await runner.moved.wait(POLL_SECONDS)
-                await runner.catch_up(head)
 
     async def rebuild(self, read_model: str, report: Report | None = None) -> Checkpoint:
         """Builds a fold anew beside the live one and switches; empties a free-form projection and calls it from the start."""
         runner = self.runner_of(read_model)
         if isinstance(runner, FreeRunner):
-            await runner.restart(await self._store.head())
-            await self.catch_up()
-            return runner.checkpoint
+            head = await self._store.head()
+            restarted = await runner.restart(head)
+            if not restarted.paused:  # else it is called again when somebody resumes it
+                await self._reach(runner, head)
+            return await self._reads.current(runner.projection.projected) or restarted
         return await rebuild(self._aside(read_model), self._reads, self._store, report)
 
     async def verify(self, read_model: str, report: Report | None = None, *, limit: int = 100) -> Verified:

@@ -94,6 +94,7 @@ class Running:
             await self.reads.open()
             await self.projections.prepare()
         except BaseException:
+            self.projections.cancel()
             await self.reads.close()
             await self.store.close()
             raise
@@ -112,6 +113,7 @@ class Running:
             await self.projections.stop()
             await self.snapshots.settle()
         finally:
+            self.projections.cancel()
             self.snapshots.close()
             try:
                 await self.store.close()

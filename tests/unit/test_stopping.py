@@ -40,7 +40,8 @@ async def test_a_stop_that_is_cancelled_leaves_nobody_waiting_and_nothing_open(a
     assert all(isinstance(answer, Receipt | Unavailable) for answer in answers)
     with pytest.raises(Unavailable):
         await store.head()
-    assert not reads._opened  # type: ignore[attr-defined]
+    with pytest.raises(Unavailable):
+        await reads.pause("Balance+OwnerTotal", "")
 
 
 async def test_what_is_just_starting_is_stopped_too(app: App) -> None:

@@ -139,5 +139,5 @@ class AggregateDispatch:
 
 def receipt_of(store: EventStore, context: CommandContext, appended: Appended, events: tuple[Any, ...]) -> Receipt:
     """The receipt for what an append has done."""
-    token = token_of(store.id, appended.position)
+    token = token_of(store.id, appended.position, wrote=True)
     return Receipt(context.id, appended.stream, appended.version, appended.position, token, events)

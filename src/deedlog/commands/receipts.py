@@ -29,6 +29,8 @@ class ReceiptSweep:
                 await self.sweep()
             except DeedlogError as error:
                 logger.warning("old receipts are not forgotten yet: %s", error)
+            except Exception:
+                logger.exception("old receipts are not forgotten yet")
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> int:

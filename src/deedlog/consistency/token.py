@@ -4,11 +4,17 @@ from deedlog.errors import InvalidMessage
 from deedlog.types import Position, Token
 
 _PREFIX = "d1."
+_WROTE = "w"
 
 
-def token_of(store_id: str, position: Position) -> Token:
-    """The token of one position in one store."""
-    return f"{_PREFIX}{store_id}.{position}"
+def token_of(store_id: str, position: Position, *, wrote: bool = False) -> Token:
+    """The token of one position in one store; `wrote`: a receipt has it, and not just an answer."""
+    return f"{_PREFIX}{store_id}.{position}{_WROTE if wrote else ''}"
+
+
+def is_of_a_write(token: Token) -> bool:
+    """Whether a receipt gave it; an answer's token says only what was seen."""
+    return token.endswith(_WROTE)
 
 
 def positions_in(token: object) -> dict[str, Position]:
@@ -24,6 +30,7 @@ def positions_in(token: object) -> dict[str, Position]:
 
 
 def _digits(text: str) -> Position:
+    text = text.removesuffix(_WROTE)
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ValueError("no position")
     return int(text)

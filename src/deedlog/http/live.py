@@ -25,6 +25,7 @@ from deedlog.types import Token
 HEARTBEAT_SECONDS = 15.0
 """A comment after so long a silence: proxies close what says nothing, and a dead connection is noticed by writing to it."""
 LOOK_SECONDS = 1.0
+PROBLEM_SECONDS = 1.0
 """Looks so often whether the server ends: nothing tells an open response of that."""
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -115,6 +116,7 @@ class _Stream:
         self._receive = receive
         self._send = send
         self._lost = 0
+        self._problem: type[Exception] | None = None
 
     async def run(self) -> None:
         """Until the client is gone, or there are no more answers."""
@@ -153,13 +155,19 @@ class _Stream:
 
     async def _next(self) -> bytes | None:
         """The next event; None when there are no more."""
-        try:
-            answer = await anext(self._answers)
-        except StopAsyncIteration:
-            return None
-        except Exception as error:
-            return b"event: problem\ndata: %s\n\n" % problem(error).body
-        return self._skipped() + self._event(answer)
+        while True:
+            try:
+                answer = await anext(self._answers)
+            except StopAsyncIteration:
+                return None
+            except Exception as error:
+                if type(error) is not self._problem:
+                    self._problem = type(error)
+                    return b"event: problem\ndata: %s\n\n" % problem(error).body
+                await asyncio.sleep(PROBLEM_SECONDS)  # it was told once: look again, but not as fast as a client takes it
+            else:
+                self._problem = None
+                return self._skipped() + self._event(answer)
 
     def _event(self, answer: Answer[Any]) -> bytes:
         token = token_of(self._store_id, answer.freshness.position).encode()

@@ -200,10 +200,10 @@ class BatchFold:
     def _is_held(self, step: Step, model: str, key: Key) -> bool:
         """Whether this key does not get this event: it is parked, it skips it, or a row that it looks up is parked."""
         recorded = step.recorded
+        if skipped(self._parked, (model, key), recorded):
+            return True
         if (model, key) in self._places:
             self.letters.append(letter_of(recorded, model, key))
-            return True
-        if skipped(self._parked, (model, key), recorded):
             return True
         for lookup in step.handler.lookups:
             other = (lookup.model.name, getattr(step.event, lookup.model.key))

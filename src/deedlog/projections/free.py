@@ -142,6 +142,10 @@ class FreeRunner(Runner):
 
     projection: FreeProjection
 
+    @property
+    def has_effects(self) -> bool:  # type: ignore[override]
+        return self.projection.asynchronous
+
     async def _take(self, page: Page, before: Checkpoint, parked: Parked, ahead: int) -> None:
         if self.projection.asynchronous:
             await self._call_each(page, before, parked)
@@ -286,6 +290,8 @@ class FreeLetters(Letters):
             try:
                 sql.attempt(partial(self.projection.call, recorded, event, sql))
             except Exception as error:
+                if getattr(error, "sqlite_errorname", None) is not None:
+                    raise  # no time or no room: nothing of this attempt may stay
                 return count, error
         return len(batch), None
 

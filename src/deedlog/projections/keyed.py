@@ -105,7 +105,7 @@ class Handler:
     def keys(self, event: Any) -> Sequence[Key]:
         """The keys (or values of the `where` column) that `event` concerns, each once. No row has the value None."""
         found = self.keys_of(event)
-        if type(found) is self.kind.type:
+        if type(found) is self.kind.type and (type(found) is not str or found.isascii()):
             return (found,)
         keys = tuple(dict.fromkeys(found)) if isinstance(found, list | tuple | set | frozenset | Iterator) else (found,)
         if None in keys:
@@ -117,7 +117,17 @@ class Handler:
         for key in keys:
             if type(key) is not self.kind.type and not is_of(self.kind, key):
                 raise Misuse(f"{self.signature.name}: {key!r} is no {self.kind.kind}", fix=f"find {self.model.name} by one")
+            if isinstance(key, str) and not key.isascii() and not _is_text(key):
+                raise Misuse(f"{self.signature.name}: {key!r} has half a surrogate pair", fix="make keys of valid Unicode")
         return keys
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _said(spec: Any) -> Any:

@@ -59,6 +59,9 @@ class Runner:
     change, `quiet` says nothing of what it can't fold: it looks, and parks nothing for good.
     """
 
+    has_effects = False
+    """Whether moving it does what can't be taken back: then no query moves it, it could give up half-way."""
+
     def __init__(
         self,
         projection: Projection,
@@ -87,11 +90,13 @@ class Runner:
         self._rows: tuple[Fence, BatchFold] | None = None
         self._limit = MAX_PAGE
         self._stepping = asyncio.Lock()
+        self._runs = False
         self._hurry = Signal()
         self._hurried = False
 
     async def run(self) -> None:
         """For ever: catch up, then wait for more. Cancel to stop; what is half done is not written."""
+        self._runs = True
         while True:
             try:
                 while await self._paced_step():
@@ -99,7 +104,9 @@ class Runner:
                 await self._wait()
             except asyncio.CancelledError:
                 self._pages.drop()
-                raise
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
+                await self._retry_later(RuntimeError("what a handler waited for was cancelled"))  # not this runner
             except Exception as error:
                 await self._retry_later(error)
 
@@ -149,8 +156,13 @@ class Runner:
     async def catch_up(self, until: Position | None = None) -> int:
         """Folds until nothing is new, or up to `until`; how many events that were. Where another worker moves it: 0, at once."""
         start = self.checkpoint.position
-        while await self.step() and (until is None or self.checkpoint.position < until):
-            pass
+        try:
+            while await self.step() and (until is None or self.checkpoint.position < until):
+                pass
+        finally:
+            if self._worker is not None and self.holds and not self._runs:  # nobody would prolong the lease here
+                self.holds = False
+                await self._reads.release(self._worker.name)
         return self.checkpoint.position - start
 
     async def step(self) -> int:
@@ -163,7 +175,7 @@ class Runner:
                 return await self._advance_beside(before) if _is_beside(before) else await self.advance(before)
             except Exception:
                 now = await self._reads.current(self.projection.projected)
-                if now is None or fence_of(now) == fence_of(before):
+                if now is None or (fence_of(now) == fence_of(before) and now.state == before.state):
                     raise
                 return 1  # another worker moved it, or a rebuild took its place: go on from there
 

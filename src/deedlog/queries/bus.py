@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from deedlog.consistency.freshness import Answer, Freshness
-from deedlog.consistency.token import position_in
+from deedlog.consistency.token import is_of_a_write, position_in
 from deedlog.errors import Building, InvalidMessage, Stale, Superseded, UnknownMessage
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import to_micros
@@ -120,7 +120,8 @@ class QueryBus:
         demand = NOTHING_DEMANDED
         if after is not None or max_staleness is not None or strong:
             seen = position_in(after, self._store.id) if after is not None else 0
-            demand = Demand(max(seen, await self._store.head()) if strong else seen, max_staleness, seen)
+            wrote = seen if after is not None and is_of_a_write(after) else 0
+            demand = Demand(max(seen, await self._store.head()) if strong else seen, max_staleness, wrote)
         loop = asyncio.get_running_loop()
         started = loop.time()
         while True:
@@ -203,8 +204,17 @@ class QueryBus:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for projection in handler.projections:
-                    if (runner := self._runners.get(projection.name)) is not None:
-                        await runner.catch_up(until)
+                    runner = self._runners.get(projection.name)
+                    if runner is not None and not runner.has_effects:
+                        await self._fold_one(runner, until)
+
+    @staticmethod
+    async def _fold_one(runner: Runner, until: Position) -> None:
+        try:
+            await runner.catch_up(until)
+        except Exception as error:
+            cause = f"{runner.projection.name}: {type(error).__name__}: {error}"
+            raise Stale(f"position {until}", runner.checkpoint.position, 0.0, cause) from error
 
     async def _moved(self, handler: QueryHandler, seconds: float) -> None:
         """Until one of the handler's projections moves, at most `seconds`."""

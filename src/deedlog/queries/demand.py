@@ -8,7 +8,7 @@ from deedlog.types import Position
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """What a caller wants an answer to reflect; `seen` is the part of it that a token asks for."""
+    """What a caller wants an answer to reflect; `seen` is the part of it that the token of a write asks for."""
 
     position: Position
     max_staleness: float | None

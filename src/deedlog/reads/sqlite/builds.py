@@ -157,6 +157,7 @@ def restart(connection: sqlite3.Connection, projected: Projected, head: Position
     made = create(connection, projected, state="current", building_to=head)
     for old in before:
         drop(connection, projected.name, old.generation)
+    connection.execute(sql.PAUSE_ONE, (before[-1].paused if before else "", projected.name, made.generation))
     show(connection, projected, made.generation)
     connection.execute(sql.SHOW, (projected.name, made.generation))
     return _again(connection, projected.name, made.generation)

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
 from deedlog.errors import Conflict, Misuse
@@ -45,29 +46,29 @@ class SqliteReadStore(ReadStore):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._opened = False
+        self._opened = ExitStack()
         self._rows = RowTables()
         if register not in database.on_connect:
             database.on_connect.append(register)
 
     async def open(self) -> None:
-        self._writer = self._database.writer("NORMAL")
-        self._thread = WorkerThread("deedlog-project")
-        self._pool = ReaderPool(self._database)
-        self._checkpoints = self._database.reader()  # of its own: queries that take long hold up no projection
-        self._opened = True
-        if not self._database.read_only:
-            await self._write("schema", lambda connection: builds.run(connection, sql.SCHEMA))
-        with translated(self._database.path):
-            self.has_log = self._writer.connection.execute(sql.HAS_LOG).fetchone() is not None
+        with ExitStack() as opened:  # lets go of what is open already when the next can't be opened
+            self._writer = self._database.writer("NORMAL")
+            opened.callback(self._writer.close)
+            self._checkpoints = self._database.reader()  # of its own: queries that take long hold up no projection
+            opened.callback(self._checkpoints.close)
+            self._pool = ReaderPool(self._database)
+            opened.callback(self._pool.close)
+            self._thread = WorkerThread("deedlog-project")
+            opened.callback(self._thread.stop)
+            if not self._database.read_only:
+                await self._write("schema", lambda connection: builds.run(connection, sql.SCHEMA))
+            with translated(self._database.path):
+                self.has_log = self._writer.connection.execute(sql.HAS_LOG).fetchone() is not None
+            self._opened = opened.pop_all()
 
     async def close(self) -> None:
-        if self._opened:
-            self._opened = False
-            self._thread.stop()
-            self._writer.close()
-            self._pool.close()
-            self._checkpoints.close()
+        self._opened.close()
 
     async def _write(self, work: str, change: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `change` in one write transaction, on the writing thread."""

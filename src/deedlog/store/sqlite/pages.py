@@ -4,6 +4,7 @@ import heapq
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
@@ -23,21 +24,35 @@ class Pages:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._read = connection.execute
 
+    @contextmanager
+    def _one_view(self) -> Iterator[None]:
+        """Several statements see one commit: else an event between two of them would be stepped over (P2)."""
+        self._read("begin")
+        try:
+            yield
+        finally:
+            self._read("rollback")
+
     def log(self, after: Position, limit: int, categories: Collection[str], names: Collection[str]) -> Sequence[RecordedEvent]:
+        if not categories and not names:
+            return events(self._read(sql.READ_ALL, (after, limit)))
+        with self._one_view():
+            return _merged(self._filtered(after, limit, categories, names), limit)
+
+    def _filtered(
+        self, after: Position, limit: int, categories: Collection[str], names: Collection[str]
+    ) -> list[list[RecordedEvent]]:
         read = self._read
         if categories and names:
             wanted = json.dumps(list(names))
-            pages = [events(read(sql.READ_CATEGORY_NAMES, (c, after, wanted, limit))) for c in set(categories)]
-        elif categories:
-            pages = [events(read(sql.READ_CATEGORY, (c, after, limit))) for c in set(categories)]
-        elif names:
-            pages = [events(read(sql.READ_NAME, (name, after, limit))) for name in set(names)]
-        else:
-            return events(read(sql.READ_ALL, (after, limit)))
-        return _merged(pages, limit)
+            return [events(read(sql.READ_CATEGORY_NAMES, (c, after, wanted, limit))) for c in set(categories)]
+        if categories:
+            return [events(read(sql.READ_CATEGORY, (c, after, limit))) for c in set(categories)]
+        return [events(read(sql.READ_NAME, (name, after, limit))) for name in set(names)]
 
     def matching(self, matching: Sequence[Matching], after: Position, limit: int) -> Sequence[RecordedEvent]:
-        pages = [page for one in matching for page in self._matching(one, after, limit)]
+        with self._one_view():
+            pages = [page for one in matching for page in self._matching(one, after, limit)]
         return _merged(pages, limit)
 
     def _matching(self, one: Matching, after: Position, limit: int) -> Iterator[list[RecordedEvent]]:
