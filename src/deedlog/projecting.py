@@ -137,7 +137,10 @@ class Projecting:
             if at.state == "retired":
                 raise Unavailable(f"{runner.projection.name} was rolled back", fix="`deedlog projections switch`, or rebuild it")
             if at.paused:
-                raise Unavailable(f"{runner.projection.name} is paused: {at.paused}", fix="`deedlog projections resume`")
+                raise Unavailable(
+                    f"{runner.projection.name} is paused: {at.paused}",
+                    fix=f"`deedlog projections resume {runner.projection.name}`",
+                )
             await runner.moved.wait(POLL_SECONDS)
             await runner.catch_up(head)
 

@@ -166,4 +166,4 @@ def test_a_worker_that_runs_once_says_what_is_paused(run: Run, fill: Fill) -> No
     fill(1, first=1)
     result = run("worker", "--once", "--app", SPEC)
     assert result.exit_code == 4
-    assert result.stderr == "error: NoteView is paused: ann: looking\nfix: `deedlog projections resume`\n"
+    assert result.stderr == "error: NoteView is paused: ann: looking\nfix: `deedlog projections resume NoteView`\n"

@@ -3,10 +3,12 @@
 import logging
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import defstruct
 
-from deedlog import App, ReadModel, on, starts
+from deedlog import App, Event, ReadModel, on, starts
 from deedlog.reads.values import Changes, Wanted
 from tests.faults.bank import Deposit, Deposited, Open, Opened, bank_app
 
@@ -99,3 +101,29 @@ async def test_a_rebuild_that_gives_the_same_rows_is_no_warning(url: str, caplog
     async with version_of(url, 1) as app:
         await app.rebuild("Sum")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def paying_app(amount: type[int] | type[float]) -> App:
+    """The same fold of an event that is not the same."""
+    paid = defstruct("Paid", [("account", str), ("amount", amount)], bases=(Event,), frozen=True)
+    app = App("paying", store="memory://")
+
+    class Paying(ReadModel):
+        account: str
+        count: int = 0
+
+        @on(start_missing=True)
+        def paid(self, event: Any) -> None:
+            self.count += 1
+
+    Paying.paid.__annotations__["event"] = paid
+    app.read_model(key="account")(Paying)
+    return app
+
+
+def test_a_changed_event_class_is_a_changed_definition() -> None:
+    def definition(amount: type[int] | type[float]) -> str:
+        return paying_app(amount).build().projections[0].projected.definition
+
+    assert definition(int) == definition(int)
+    assert definition(int) != definition(float)

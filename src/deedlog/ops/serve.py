@@ -17,10 +17,12 @@ from deedlog.ops.logs import log_to_stderr
 from deedlog.ops.signals import stopped_by
 from deedlog.ops.source import Source, with_source
 from deedlog.ops.worker import refuse_memory
+from deedlog.running import Running
 
 if TYPE_CHECKING:
     import uvicorn
 
+LOOK_SECONDS = 0.2
 GRACE_SECONDS = 10
 BACKLOG = 2048
 
@@ -119,13 +121,22 @@ async def _serve(server: "uvicorn.Server", app: App, listener: socket.socket, pr
     def stop() -> None:
         server.should_exit = True
 
-    await app.start(projections=projections)
+    running = await app.start(projections=projections)
+    watch = asyncio.ensure_future(_end_live_queries(server, running))
     try:
         with stopped_by(stop):
             click.echo(_greeting(app, listener, projections))
             await server.serve([listener])
     finally:
+        watch.cancel()
         await app.stop()
+
+
+async def _end_live_queries(server: "uvicorn.Server", running: Running) -> None:
+    """The server waits for open responses, and those of live queries end only when the queries do."""
+    while not server.should_exit:  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(LOOK_SECONDS)
+    await asyncio.gather(*running.watching.end(), return_exceptions=True)
 
 
 def _greeting(app: App, listener: socket.socket, projections: bool) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias, get_args
 
+import msgspec
+
 from deedlog.domain.signature import Signature, classes_in, refuse_unannotated
 from deedlog.errors import InvalidDeclaration, Misuse
-from deedlog.messages.base import is_message_class
+from deedlog.messages.base import identity_of, is_message_class
 from deedlog.messages.code import digest_of_code
 from deedlog.projections.declare import MARK, KeySpec, Mark
 from deedlog.reads.model import Index, Key, ReadModel, RowType, is_of
@@ -130,6 +132,12 @@ def _is_text(key: str) -> bool:
     return True
 
 
+def _shape_of(event: type[Any]) -> list[object]:
+    """Name, version and fields of an event class: another shape of it makes other rows."""
+    identity = identity_of(event)
+    return [identity.name, identity.version, msgspec.json.encode(msgspec.json.schema(event), order="deterministic").decode()]
+
+
 def _said(spec: Any) -> Any:
     """A key or `where` as far as it can be compared: field names; of a function only that it is one."""
     if isinstance(spec, Mapping):
@@ -165,7 +173,7 @@ class KeyedFold:
     def definition(self) -> list[object]:
         """What the fold reads and does, for noticing changes: its methods as they are written, not what they call."""
         said = [
-            [h.role, h.start_missing, h.said, [e.__name__ for e in h.events], [lookup.cls.__name__ for lookup in h.lookups]]
+            [h.role, h.start_missing, h.said, [_shape_of(e) for e in h.events], [lookup.cls.__name__ for lookup in h.lookups]]
             for h in self.handlers
         ]
         code = digest_of_code([h.function for h in self.handlers] + [h.keys_of for h in self.handlers if h.computes])

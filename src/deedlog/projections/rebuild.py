@@ -40,7 +40,11 @@ async def rebuild(runner: Runner, reads: ReadStore, store: EventStore, report: R
         await compare_with_live(reads, projected, built)
     while True:
         built = await _fold(runner, built, store, report)
-        await _refuse_parked(reads, projected, built)
+        try:
+            await _refuse_parked(reads, projected, built)
+        except Misuse:
+            await reads.discard(projected, built)
+            raise
         try:
             return await reads.switch(projected, built)
         except Conflict:
@@ -50,27 +54,28 @@ async def rebuild(runner: Runner, reads: ReadStore, store: EventStore, report: R
 
 
 async def _refuse_parked(reads: ReadStore, projected: Projected, built: Checkpoint) -> None:
-    """Raises Misuse, and drops the new tables, where an event is parked that the live rows have."""
+    """Raises Misuse where an event is parked that the live rows have: then the fold is bad, and the live rows are better."""
     live = await reads.current(projected)
     if live is None:
         return
     parked = (await reads.parked(projected, live)).places
     failed = await reads.letters(projected, built, failed=True, limit=ALL)
     new = [letter for letter in failed if letter.position <= live.position and letter.place not in parked]
-    if not new:
-        return
-    await reads.discard(projected, built)
-    raise Misuse(
-        f"a rebuild of {projected.name} parks {len(new)} keys that the live rows have; "
-        f"the first: {new[0].event} at {new[0].position}: {new[0].error}",
-        fix="mend the fold, then rebuild; the live rows are as they were",
-    )
+    if new:
+        raise Misuse(
+            f"a rebuild of {projected.name} parks {len(new)} keys that the live rows have; "
+            f"the first: {new[0].event} at {new[0].position}: {new[0].error}",
+            fix="mend the fold, or the class of that event; the live rows are as they were",
+        )
 
 
 async def verify(
     runner: Runner, reads: ReadStore, store: EventStore, report: Report | None = None, *, limit: int = 100
 ) -> Verified:
-    """Compares the live rows, at the position they are at, with rows folded anew; those are dropped again."""
+    """Compares the live rows, at the position they are at, with rows folded anew; those are dropped again.
+
+    Raises Misuse where those would park keys that the live rows have: they are no measure then.
+    """
     projected = runner.projection.projected
     built = await reads.begin_rebuild(projected)
     try:
@@ -79,6 +84,7 @@ async def verify(
             if live is None:
                 raise Conflict(f"{projected.name} is gone", fix="start the app that declares it")
             built = await _fold(runner, built, store, report, until=live.position)
+            await _refuse_parked(reads, projected, built)
             try:
                 comparison = await reads.compare(projected, live, built, limit)
             except Conflict:  # it moved meanwhile: fold what is new, and look again

@@ -175,7 +175,7 @@ class Runner:
                 return await self._advance_beside(before) if _is_beside(before) else await self.advance(before)
             except Exception:
                 now = await self._reads.current(self.projection.projected)
-                if now is None or (fence_of(now) == fence_of(before) and now.state == before.state):
+                if now is None or (fence_of(now), now.state, now.paused) == (fence_of(before), before.state, before.paused):
                     raise
                 return 1  # another worker moved it, or a rebuild took its place: go on from there
 

@@ -121,7 +121,9 @@ class MemoryReadStore(ReadStore):
     def write_now(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
         generation = self._generation(projected.name, before.generation)
         at = generation.checkpoint
-        if (at.position, at.epoch, at.revision) != (before.position, before.epoch, before.revision) or at.state == "retired":
+        stopped = at.paused and at.state != "aside" and at.position != after.position
+        fence = (before.position, before.epoch, before.revision)
+        if (at.position, at.epoch, at.revision) != fence or at.state == "retired" or stopped:
             raise Conflict(f"{projected.name} was moved by another worker", fix="read its checkpoint again")
         for model in projected.models:
             for stored in changes.upserts.get(model.name, ()):

@@ -149,8 +149,8 @@ class ReadStore(ABC):
     async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
         """Changes rows, letters and checkpoint in one commit.
 
-        Raises Conflict when the position, the epoch or the revision are no longer those of `before`. Raises Misuse for a row
-        that can't be stored. The number of parked keys is counted anew.
+        Raises Conflict when the position, the epoch or the revision are no longer those of `before`, when it was retired, and
+        when it was paused and would move. Raises Misuse for a row that can't be stored. Parked keys are counted anew.
         """
 
     @abstractmethod

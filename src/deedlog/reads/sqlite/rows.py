@@ -61,7 +61,7 @@ class RowTables:
     ) -> None:
         moving = [getattr(after, name) for name in MOVED]
         fence = (before.generation, before.position, before.epoch, before.revision)
-        if connection.execute(sql.ADVANCE, (*moving, projected.name, *fence)).rowcount != 1:
+        if connection.execute(sql.ADVANCE, (*moving, projected.name, *fence, after.position)).rowcount != 1:
             raise Conflict(f"{projected.name} was moved by another worker", fix="read its checkpoint again")
         for model in projected.models:
             try:

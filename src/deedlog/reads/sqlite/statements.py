@@ -86,6 +86,7 @@ insert into deedlog_projections (
 ADVANCE = """
 update deedlog_projections set position = ?, events = ?, digest = ?, revision = ?, updated_at = ?
 where name = ? and generation = ? and position = ? and epoch = ? and revision = ? and state <> 'retired'
+  and (paused = '' or state = 'aside' or position = ?)
 """
 COUNT_PARKED = """
 update deedlog_projections set parked = (

@@ -239,6 +239,8 @@ class BuildTests(ReadStoreTests):
             paused = await store.current(PROJECTED)
             assert paused is not None
             assert paused.paused == "ann: looking"
+            with pytest.raises(Conflict):  # who was in the middle of a page does not finish it
+                await put(store, paused, [NEW])
             await store.pause(PROJECTED.name, "")
             with pytest.raises(Misuse):
                 await store.pause("Nothing", "ann: looking")

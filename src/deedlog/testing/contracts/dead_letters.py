@@ -129,6 +129,15 @@ class DeadLetterTests(LedgerTests):
             assert await rows_in(reads, together) == only(together, expected(EVENTS))
             assert len(await reads.generations(together.name)) == 1
 
+    async def test_a_verify_with_a_bad_fold_is_no_measure(self, tmp_path: Path) -> None:
+        """Else a repair would take healthy rows for surplus ones, and remove them."""
+        async with self.opened(tmp_path, EVENTS) as (store, reads):
+            await catch_up(store, reads)
+            with breaking("x"), pytest.raises(Misuse, match="parks 2 keys that the live rows have"):
+                await verify(Runner(together, store, reads, codec), reads, store)
+            assert await rows_in(reads, together) == only(together, expected(EVENTS))
+            assert len(await reads.generations(together.name)) == 1
+
     async def test_a_row_that_looks_up_a_parked_one_waits_with_it(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path, EVENTS) as (store, reads):
             with breaking("x"):
