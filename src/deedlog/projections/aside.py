@@ -64,6 +64,11 @@ class Aside:
                 return
             at = self._runner.checkpoint
 
+    @property
+    def position(self) -> Position:
+        """How far it is."""
+        return self._runner.checkpoint.position
+
     async def letters(self) -> list[Letter]:
         """What it could not fold."""
         at = await self.reads.prepare(self.projection.projected, 0)

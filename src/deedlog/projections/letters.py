@@ -100,6 +100,8 @@ class DeadLetters(Letters):
         aside = Aside(self.projection, self._store, self._codec, skips=told, selected=selected, watch=touched)
         for _ in range(ATTEMPTS):
             current = await self._current()
+            if aside.position > current.position:  # rolled back meanwhile, to a generation that is not so far
+                return await self.mend(places, skips)
             await aside.fold(current.position)
             found = await aside.letters()
             wanted = set(places) if touched is None else {*places, *touched.reached(found)}

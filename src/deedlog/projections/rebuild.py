@@ -83,6 +83,8 @@ async def verify(
             live = await reads.current(projected)
             if live is None:
                 raise Conflict(f"{projected.name} is gone", fix="start the app that declares it")
+            if built.position > live.position:  # rolled back meanwhile, to a generation that is not so far
+                built = await reads.begin_rebuild(projected)
             built = await _fold(runner, built, store, report, until=live.position)
             await _refuse_parked(reads, projected, built)
             try:

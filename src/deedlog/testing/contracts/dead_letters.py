@@ -12,7 +12,7 @@ from deedlog.projections.projection import Projection
 from deedlog.projections.rebuild import rebuild, verify
 from deedlog.projections.runner import Runner
 from deedlog.reads.port import ReadStore
-from deedlog.reads.values import STREAM, Changes
+from deedlog.reads.values import STREAM, Changes, Checkpoint, Projected
 from deedlog.store.port import EventStore, StreamWrite
 from deedlog.testing.clock import TestClock
 from deedlog.testing.contracts.faults import MOMENTS, Crash, CrashingReads, Moment, SmallPages, Unreadable
@@ -44,6 +44,18 @@ def dead_letters(store: EventStore, reads: ReadStore, projection: Projection = t
 
 async def positions(letters: DeadLetters, *, failed: bool = False) -> list[tuple[str, object, int]]:
     return [(one.model, one.key, one.position) for one in await letters.list(failed=failed)]
+
+
+class RolledBackOnce(CrashingReads):
+    """Somebody rolls back just before the first write, which comes too late then."""
+
+    rolled_back = False
+
+    async def write(self, projected: Projected, changes: Changes, before: Checkpoint, after: Checkpoint) -> None:
+        if not self.rolled_back:
+            self.rolled_back = True
+            await self.rollback(projected.name)
+        await super().write(projected, changes, before, after)
 
 
 class DeadLetterTests(LedgerTests):
@@ -128,6 +140,22 @@ class DeadLetterTests(LedgerTests):
                 await rebuild(Runner(together, store, reads, codec), reads, store)
             assert await rows_in(reads, together) == only(together, expected(EVENTS))
             assert len(await reads.generations(together.name)) == 1
+
+    async def test_a_retry_during_a_rollback_writes_nothing_from_behind_it(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path, EVENTS) as (store, reads):
+            with breaking("x"):
+                await catch_up(store, reads)
+                await rebuild(Runner(together, store, reads, codec), reads, store)
+                await record(store, Deposited("a1", 5), Deposited("x", 6))
+                await catch_up(store, reads)
+            await dead_letters(store, RolledBackOnce(reads, "before the write", 0)).retry()
+            behind = await reads.current(together.projected)
+            assert behind is not None
+            assert behind.position == len(EVENTS)
+            assert [one.position for one in await dead_letters(store, reads).list() if one.position > behind.position] == []
+            assert all(one.position <= behind.position for one in (await stored_in(reads, together)).values())
+            await catch_up(store, reads)
+            assert await rows_in(reads, together) == only(together, expected([*EVENTS, Deposited("a1", 5), Deposited("x", 6)]))
 
     async def test_a_verify_with_a_bad_fold_is_no_measure(self, tmp_path: Path) -> None:
         """Else a repair would take healthy rows for surplus ones, and remove them."""
