@@ -4,8 +4,8 @@ The demand is checked in the very snapshot that the handler reads, so an answer 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -47,7 +47,11 @@ class Looked(msgspec.Struct, frozen=True):
 
     value: Any
     freshness: Freshness
-    stamp: Stamp
+    checkpoints: Mapping[str, Checkpoint]
+
+    @property
+    def stamp(self) -> Stamp:
+        return _stamp_of(self.checkpoints, self.freshness)
 
 
 class QueryBus:
@@ -133,10 +137,9 @@ class QueryBus:
                     if demand is NOTHING_DEMANDED or demand.is_met(freshness):
                         if freshness.parked and demand.seen:
                             await self._refuse_parked(snapshot, handler, demand.seen)
-                        stamp = _stamp_of(snapshot, freshness)
-                        if stamp == unless:
-                            return Looked(UNMOVED, freshness, stamp)
-                        return Looked(await self._call(handler, query, snapshot), freshness, stamp)
+                        if unless is not None and unless == _stamp_of(snapshot.checkpoints, freshness):
+                            return Looked(UNMOVED, freshness, snapshot.checkpoints)
+                        return Looked(await self._call(handler, query, snapshot), freshness, snapshot.checkpoints)
                     position = freshness.position
             except (Building, Superseded) as error:
                 building = error
@@ -156,19 +159,19 @@ class QueryBus:
             return Stale(demand, position, waited, failure.error)
         for projection in handler.projections:
             runner = self._runners.get(projection.name)
-            if runner is not None and runner.checkpoint.paused:
-                return Stale(
-                    demand, position, waited, f"paused by {runner.checkpoint.paused}", fix="`deedlog projections resume`"
-                )
+            if runner is not None and (words := runner.checkpoint.paused):
+                fix = f"`deedlog projections resume {projection.name}`"
+                return Stale(demand, position, waited, f"paused by {words}", fix=fix)
         return Stale(demand, position, waited)
 
+    def _snapshot(self, handler: QueryHandler) -> AbstractAsyncContextManager[Snapshot]:
+        live = [self._live[p.name] for p in handler.projections if p.name in self._live] if self._live else None
+        if live:
+            return self._with_live(handler, live)
+        return self._reads.snapshot(handler.projected, by_name=bool(handler.sql))
+
     @asynccontextmanager
-    async def _snapshot(self, handler: QueryHandler) -> AsyncIterator[Snapshot]:
-        live = [self._live[p.name] for p in handler.projections if p.name in self._live]
-        if not live:
-            async with self._reads.snapshot(handler.projected, by_name=bool(handler.sql)) as snapshot:
-                yield snapshot
-            return
+    async def _with_live(self, handler: QueryHandler, live: Sequence[LiveFold]) -> AsyncIterator[Snapshot]:
         head = await self._store.head()
         stored = [p.projected for p in handler.projections if p.name not in self._live]
         async with AsyncExitStack() as stack:
@@ -255,8 +258,8 @@ class QueryBus:
         return await asyncio.to_thread(handler.function, query, **extra)
 
 
-def _stamp_of(snapshot: Snapshot, freshness: Freshness) -> Stamp:
-    found = tuple((name, at.generation, at.position, at.revision) for name, at in snapshot.checkpoints.items())
+def _stamp_of(checkpoints: Mapping[str, Checkpoint], freshness: Freshness) -> Stamp:
+    found = tuple((name, at.generation, at.position, at.revision) for name, at in checkpoints.items())
     return found or (("", 0, freshness.head, 0),)  # no read models: only the log can have moved
 
 
