@@ -206,6 +206,10 @@ class Projecting:
         for name, runner in self.runners.items():
             if read_model == name or read_model in (fold.model.name for fold in runner.projection.folds):
                 return runner
+        if any(read_model in _names_of(projection.name, projection) for projection in self.live):
+            raise Misuse(
+                f"{read_model} is folded when it is read: nothing of it is stored", fix="mode='async' keeps rows and letters"
+            )
         known = sorted({name for name, runner in self.runners.items() for name in _names_of(name, runner.projection)})
         raise Misuse(f"there is no read model '{read_model}' in a store", fix=f"one of {', '.join(known) or 'none'}")
 

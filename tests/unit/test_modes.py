@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deedlog import App, InvalidDeclaration, NotSupported, Query, Reader, ReadModel, Sql, starts
+from deedlog import App, InvalidDeclaration, Misuse, NotSupported, Query, Reader, ReadModel, Sql, starts
 from deedlog.errors import InvalidMessage
 from tests.faults.bank import Balance, Deposit, GetBalance, Open, Opened, OwnerTotal, bank_app
 
@@ -189,3 +189,9 @@ async def test_a_row_is_explained_by_the_events_that_made_it(url: str) -> None:
         assert [(one.recorded.position, one.handler) for one in changes] == [(1, "Balance.opened"), (3, "Balance.deposited")]
         assert changes[0].before is None
         assert (changes[1].before.balance, changes[1].after.balance) == (0, 5)  # type: ignore[union-attr]
+
+
+async def test_a_live_model_has_nothing_to_rebuild_and_says_so(url: str) -> None:
+    async with app_with(url, "live") as app:
+        with pytest.raises(Misuse, match="Total is folded when it is read"):
+            await app.rebuild("Total")

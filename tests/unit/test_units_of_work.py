@@ -493,3 +493,34 @@ async def test_what_a_handler_with_an_id_sends_is_done_once_though_it_is_run_aga
             await app.execute(Transfer("a", "b", 1), id="p" * 199)
         await app.execute(Transfer("a", "b", 1), id="p" * 199)
         assert await balances(app, "a") == [2]
+
+
+@pytest.mark.parametrize(
+    ("matching", "said"),
+    [
+        (Matching(names=("Enroled",)), "Enroled: there is no event of this name"),
+        (Matching(tags=("curse:c1",)), "no event carries 'curse:c1'"),
+        (Matching(tags=("c1",)), "no event carries 'c1'"),
+    ],
+    ids=["name", "tag", "no field"],
+)
+@pytest.mark.parametrize("by", ["work", "append"])
+async def test_a_condition_that_could_never_be_broken_is_refused(matching: Matching, said: str, by: str) -> None:
+    """Else a slip of the pen turns the rule off."""
+
+    class Ask(Command):
+        student: str
+
+    app = App("school", store="memory://")
+    app.event(Enrolled)
+
+    @app.command_handler
+    async def ask(command: Ask, work: UnitOfWork) -> Append:
+        if by == "work":
+            await work.matching(matching)
+        return Append(f"student-{command.student}", [Enrolled("c1", command.student)], unless=Unless((matching,), 0))
+
+    async with app:
+        with pytest.raises(InvalidMessage, match=said):
+            await app.execute(Ask("s1"))
+        assert await app.running.store.head() == 0

@@ -104,6 +104,8 @@ class CommandBus:
             for append in appends
         )
         conditions = tuple(append.unless for append in appends if append.unless is not None)
+        for one in (one for condition in conditions for one in condition.matching):
+            self._codec.registry.check_events(one.names, one.tags)
         appended = await self._stored(context, writes, conditions, work)
         if appended is None:
             return receipt_of(self._store, context, Appended("", 0, await self._store.head(), 0), ())

@@ -110,6 +110,8 @@ class UnitOfWork:
 
     async def matching(self, *matching: Matching) -> list[Any]:
         """The events that match any of these, in position order; on the condition that there are no more when it is stored."""
+        for one in matching:
+            self._codec.registry.check_events(one.names, one.tags)
         head = await self._store.head()
         events: list[Any] = []
         after = 0

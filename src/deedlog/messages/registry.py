@@ -1,12 +1,12 @@
 """Which class stands for which name: one entry per kind, name and version."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from deedlog.errors import InvalidDeclaration, UnknownMessage
+from deedlog.errors import InvalidDeclaration, InvalidMessage, UnknownMessage
 from deedlog.messages.base import Kind, identity_of, is_message_class, place_of
 from deedlog.messages.extras import Look, compile_extras
 from deedlog.messages.limits import Check, compile_check
@@ -94,6 +94,24 @@ class Registry:
     def event(self, name: str, version: int) -> MessageType | None:
         """The event type of a stored name and version, or None."""
         return self._by_name.get(("event", name, version))
+
+    def check_events(self, names: Iterable[str], tags: Iterable[str]) -> None:
+        """Raises UnknownMessage for a name that no event has, InvalidMessage for a tag (`field:value`) that none carries.
+
+        A condition on either could never be broken: most of the time it is a slip of the pen.
+        """
+        known = {kind.name: kind for kind in self.all("event")}
+        for name in names:
+            if name not in known:
+                raise UnknownMessage("event", name, sorted(known))
+        fields = {field for kind in self.all("event") for field in kind.tags}
+        for tag in tags:
+            field, colon, _ = tag.partition(":")
+            if not colon or field not in fields:
+                declared = ", ".join(sorted(fields)) or "none, see @message(tags=…)"
+                raise InvalidMessage(
+                    "condition", "tags", f"no event carries '{tag}'", fix=f"field:value; tagged fields: {declared}"
+                )
 
     def newest(self, kind: Kind, name: str) -> MessageType:
         """The highest version of a name. Raises UnknownMessage."""
