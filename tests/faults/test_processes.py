@@ -113,6 +113,8 @@ async def check(path: Path) -> int:
         log, found = log_of(path), Findings()
         check_order(log, found)
         assert found.wrong == []
+        for name in app.running.runners:  # what that process was doing may have left one paused
+            await app.running.reads.pause(name, "")
         await app.catch_up()
         live = rows(path)
         await app.rebuild("Balance")
@@ -180,8 +182,6 @@ async def test_a_process_that_is_paused_without_the_lock_finds_its_work_done_whe
     with paused(path, "project.begin") as child:
         await asyncio.to_thread(is_stopped, child)
         await app.execute(Deposit("here", Decimal(1)))
-        for name in app.running.runners:  # what that process was doing may have left one paused
-            await app.running.reads.pause(name, "")
         await app.catch_up()
         child.send_signal(signal.SIGCONT)
         receipt = await app.execute(Deposit("here", Decimal(1)))  # folded by the child: nobody does it here
