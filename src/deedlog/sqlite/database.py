@@ -85,7 +85,9 @@ class Database:
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         self._refuse_a_cut_file(connection)
-        (mode,) = connection.execute(f"pragma journal_mode{'' if self.read_only else ' = wal'}").fetchone()
+        (mode,) = connection.execute("pragma journal_mode").fetchone()
+        if mode != "wal" and not self.read_only:
+            mode = self._to_wal(connection)
         if mode != "wal" and not self.read_only:
             raise Misuse(f"{self.path}: this file system allows no WAL (mode {mode})", fix="use a local disk")
         connection.execute(f"pragma cache_size = -{READ_CACHE_KIB}")
@@ -94,6 +96,16 @@ class Database:
         connection.execute("pragma foreign_keys = on")
         for hook in self.on_connect:
             hook(connection)
+
+    def _to_wal(self, connection: sqlite3.Connection) -> str:
+        """One process at a time: of several that do it at once on a new file, SQLite says to some that it is locked."""
+        lock = FileLock(f"{self.path}-lock")
+        try:
+            with lock:
+                (mode,) = connection.execute("pragma journal_mode = wal").fetchone()
+        finally:
+            lock.close()
+        return str(mode)
 
     def _refuse_a_cut_file(self, connection: sqlite3.Connection) -> None:
         """SQLite reads zeros where the last page was cut. While there is a WAL the page may be in it, and the file half written.
