@@ -203,14 +203,14 @@ class Projecting:
 
     def runner_of(self, read_model: str) -> Runner:
         """The runner that moves a read model. Raises Misuse with the names there are."""
-        for name, runner in self.runners.items():
-            if read_model == name or read_model in (fold.model.name for fold in runner.projection.folds):
+        for runner in self.runners.values():
+            if runner.projection.is_called(read_model):
                 return runner
-        if any(read_model in _names_of(projection.name, projection) for projection in self.live):
+        if any(projection.is_called(read_model) for projection in self.live):
             raise Misuse(
                 f"{read_model} is folded when it is read: nothing of it is stored", fix="mode='async' keeps rows and letters"
             )
-        known = sorted({name for name, runner in self.runners.items() for name in _names_of(name, runner.projection)})
+        known = sorted({name for runner in self.runners.values() for name in _names_of(runner.projection)})
         raise Misuse(f"there is no read model '{read_model}' in a store", fix=f"one of {', '.join(known) or 'none'}")
 
     def model_of(self, read_model: str) -> tuple[Projection, RowType]:
@@ -233,8 +233,8 @@ def _runner_class(projection: Projection) -> type[Runner]:
     return FreeRunner if isinstance(projection, FreeProjection) else Runner
 
 
-def _names_of(name: str, projection: Projection) -> list[str]:
-    return [fold.model.name for fold in projection.folds] or [name]
+def _names_of(projection: Projection) -> list[str]:
+    return [fold.model.name for fold in projection.folds] or [projection.name]
 
 
 def _end_of(task: asyncio.Task[None]) -> str:

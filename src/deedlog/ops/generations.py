@@ -1,20 +1,20 @@
 """`deedlog projections generations`, `rollback` and `switch`: which builds are kept, going back to one, and forth again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import click
 import msgspec
 
 from deedlog.app import App
-from deedlog.errors import Misuse
 from deedlog.messages.envelope import from_micros
 from deedlog.ops.consent import DRY_RUN, YES, confirm
 from deedlog.ops.named import NAME, find_projection
 from deedlog.ops.output import hint, write_json, write_rows
 from deedlog.ops.source import JSON, Source, reading, with_source, writing
 from deedlog.projections.projection import Projection
+from deedlog.reads.port import ReadStore, earlier_than_live, later_than_live
 from deedlog.reads.values import Checkpoint
 
 
@@ -99,17 +99,11 @@ def rollback(source: Source, name: str, yes: bool, dry_run: bool) -> None:
     """
     app = source.app()
     projection = find_projection(app, name)
-    live, before = _pair(projection, asyncio.run(_generations(app, projection)))
-    words = f"generation {before.generation} at position {before.position} live, in place of {live.generation} at {live.position}"
+    live, before = earlier_than_live(projection.name, asyncio.run(_generations(app, projection)))
     for warning in _warnings(projection, live, before):
         click.echo(f"note: {warning}", err=True)
-    if dry_run:
-        click.echo(f"would make {projection.name}: {words}")
-        return
-    if not yes:
-        confirm(projection.name, f"makes {projection.name}: {words}")
-    now = asyncio.run(_rollback(app, projection))
-    click.echo(f"{projection.name}: generation {now.generation} is live again, at position {now.position}")
+    words = f"generation {before.generation} at position {before.position} live, in place of {live.generation} at {live.position}"
+    _exchange(app, projection, words, lambda reads, name: reads.rollback(name), yes=yes, dry_run=dry_run)
 
 
 @click.command()
@@ -128,38 +122,33 @@ def switch(source: Source, name: str, yes: bool, dry_run: bool) -> None:
     """
     app = source.app()
     projection = find_projection(app, name)
-    found = asyncio.run(_generations(app, projection))
-    live = next((one for one in found if one.live), None)
-    later = [one for one in found if live is not None and one.generation > live.generation and one.state == "retired"]
-    if live is None or not later:
-        raise Misuse(f"no generation of {projection.name} was rolled back", fix="`deedlog projections rebuild` makes a new one")
-    words = f"generation {later[-1].generation} at position {later[-1].position} live, in place of {live.generation}"
+    live, later = later_than_live(projection.name, asyncio.run(_generations(app, projection)))
+    words = f"generation {later.generation} at position {later.position} live, in place of {live.generation}"
+    _exchange(app, projection, words, lambda reads, name: reads.reinstate(name), yes=yes, dry_run=dry_run)
+
+
+def _exchange(
+    app: App,
+    projection: Projection,
+    words: str,
+    change: Callable[[ReadStore, str], Awaitable[Checkpoint]],
+    *,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    """Makes another generation live, after a question, or only says so."""
     if dry_run:
         click.echo(f"would make {projection.name}: {words}")
         return
     if not yes:
         confirm(projection.name, f"makes {projection.name}: {words}")
-    now = asyncio.run(_switch(app, projection))
+
+    async def run() -> Checkpoint:
+        async with writing(app.url) as (_, reads):
+            return await change(reads, projection.name)
+
+    now = asyncio.run(run())
     click.echo(f"{projection.name}: generation {now.generation} is live again, at position {now.position}")
-
-
-async def _switch(app: App, projection: Projection) -> Checkpoint:
-    async with writing(app.url) as (_, reads):
-        return await reads.reinstate(projection.name)
-
-
-async def _rollback(app: App, projection: Projection) -> Checkpoint:
-    async with writing(app.url) as (_, reads):
-        return await reads.rollback(projection.name)
-
-
-def _pair(projection: Projection, found: Sequence[Checkpoint]) -> tuple[Checkpoint, Checkpoint]:
-    """The live generation and the one that a rollback takes. Raises Misuse where there is none."""
-    live = next((one for one in found if one.live), None)
-    kept = [one for one in found if live is not None and one.generation < live.generation and one.complete]
-    if live is None or not kept:
-        raise Misuse(f"no earlier generation of {projection.name} is kept", fix="rebuild it, or deploy the version you want")
-    return live, kept[-1]
 
 
 def _warnings(projection: Projection, live: Checkpoint, before: Checkpoint) -> Sequence[str]:

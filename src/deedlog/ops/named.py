@@ -46,7 +46,7 @@ def stored(app: App) -> list[Projection]:
 def find_projection(app: App, name: str) -> Projection:
     """By its own name or that of one of its read models. Raises Misuse with the names there are."""
     for projection in app.build().projections:
-        if name == projection.name or name in (fold.model.name for fold in projection.folds):
+        if projection.is_called(name):
             if projection.mode == "live":
                 raise Misuse(
                     f"{name} is folded when it is read: nothing of it is stored", fix="ask it anything, it is never behind"

@@ -12,9 +12,9 @@ import msgspec
 from deedlog.ops.exits import Usage
 from deedlog.ops.named import Opened, complete_model, complete_projection
 from deedlog.projecting import Projecting
-from deedlog.projections.letters import ALL, Letters
+from deedlog.projections.letters import Letters
 from deedlog.reads.model import Key
-from deedlog.reads.values import STREAM, Letter, Place
+from deedlog.reads.values import ALL, STREAM, Letter, Place
 
 F = TypeVar("F", bound=Callable[..., Any])
 STREAM_PREFIX = "stream:"

@@ -16,7 +16,7 @@ from deedlog.projections.projection import Projection
 from deedlog.projections.runner import Runner
 from deedlog.reads.memory import MemoryReadStore
 from deedlog.reads.model import Key
-from deedlog.reads.values import STREAM, Changes, Letter, Place, Skip, Stored
+from deedlog.reads.values import ALL, STREAM, Changes, Letter, Place, Skip, Stored
 from deedlog.store.port import EventStore
 from deedlog.types import Position
 
@@ -72,7 +72,7 @@ class Aside:
     async def letters(self) -> list[Letter]:
         """What it could not fold."""
         at = await self.reads.prepare(self.projection.projected, 0)
-        return await self.reads.letters(self.projection.projected, at, limit=2**31)
+        return await self.reads.letters(self.projection.projected, at, limit=ALL)
 
     def row(self, place: Place) -> Stored | None:
         """A row with its position, as it is here."""

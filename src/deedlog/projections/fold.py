@@ -237,8 +237,8 @@ class BatchFold:
             if row is not None:
                 index.setdefault(getattr(row, column), set()).add(key)
 
-    def changes(self) -> Changes:
-        """What to write: rows that changed, keys of rows that ended, and what was parked."""
+    def changes(self, planned: Sequence[Letter] = ()) -> Changes:
+        """What to write: rows that changed, keys of rows that ended, and what was parked, already by the plan or here."""
         upserts: dict[str, list[Stored]] = {name: [] for name in self._slots}
         deletes: dict[str, list[Key]] = {name: [] for name in self._slots}
         for name, key, slot in self._changed:
@@ -248,7 +248,7 @@ class BatchFold:
                 upserts[name].append(Stored(slot.row, last.position, last.recorded_at))
             elif slot.existed:
                 deletes[name].append(key)
-        return Changes(upserts, deletes, self.letters)
+        return Changes(upserts, deletes, [*planned, *self.letters])
 
 
 def _other_key(handler: Handler, row: Any, key: Key) -> Misuse:

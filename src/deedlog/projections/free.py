@@ -19,14 +19,14 @@ from deedlog.messages.base import is_message_class
 from deedlog.messages.envelope import RecordedEvent
 from deedlog.projections.auditor import moved
 from deedlog.projections.declare import KeySpec
-from deedlog.projections.letters import ALL, ATTEMPTS, Letters
+from deedlog.projections.letters import ATTEMPTS, Letters
 from deedlog.projections.pages import Page
 from deedlog.projections.plan import Folded, letter_of
 from deedlog.projections.projection import Projection
 from deedlog.projections.runner import Runner
 from deedlog.reads.model import NAME
 from deedlog.reads.port import SqlWriter
-from deedlog.reads.values import STREAM, Changes, Checkpoint, Letter, Parked, Place, Projected, Skip
+from deedlog.reads.values import ALL, STREAM, Changes, Checkpoint, Letter, Parked, Place, Projected, Skip
 from deedlog.types import Position
 
 

@@ -7,8 +7,6 @@ head; from then on it is inline again. A bad event parks its key here too: no co
 import logging
 from collections.abc import Sequence
 
-import msgspec
-
 from deedlog.errors import DeedlogError
 from deedlog.messages.codec import Codec
 from deedlog.messages.envelope import RecordedEvent
@@ -45,13 +43,23 @@ class InlineFolds:
     def _fold(self, within: Within, projection: Projection, before: Checkpoint, recorded: Sequence[RecordedEvent]) -> None:
         batch = list(decoded(projection, self._codec, recorded))
         try:
-            changes = self._changes(within, projection, before, batch, careful=False)
-            within.write(projection.projected, changes, before, moved(before, recorded, changes))
-            say_parked(projection.name, changes.letters)
+            self._fold_and_write(within, projection, before, recorded, batch, careful=False)
         except (Spoilt, DeedlogError):
-            changes = self._changes(within, projection, before, batch, careful=True)
-            within.write(projection.projected, changes, before, moved(before, recorded, changes))
-            say_parked(projection.name, changes.letters)
+            self._fold_and_write(within, projection, before, recorded, batch, careful=True)
+
+    def _fold_and_write(
+        self,
+        within: Within,
+        projection: Projection,
+        before: Checkpoint,
+        recorded: Sequence[RecordedEvent],
+        batch: Sequence[Folded],
+        *,
+        careful: bool,
+    ) -> None:
+        changes = self._changes(within, projection, before, batch, careful=careful)
+        within.write(projection.projected, changes, before, moved(before, recorded, changes))
+        say_parked(projection.name, changes.letters)
 
     def _changes(
         self, within: Within, projection: Projection, before: Checkpoint, batch: Sequence[Folded], *, careful: bool
@@ -63,8 +71,7 @@ class InlineFolds:
         planned = plan(projection, batch, parked)
         fold = BatchFold(projection, within.load(projected, before, planned.wanted), parked, careful=careful)
         fold.apply(planned.steps)
-        changes = fold.changes()
-        return msgspec.structs.replace(changes, letters=[*planned.letters, *changes.letters])
+        return fold.changes(planned.letters)
 
 
 def _is_at(checkpoint: Checkpoint, position: int) -> bool:

@@ -15,12 +15,11 @@ from deedlog.projections.aside import Aside, Touched, narrowed
 from deedlog.projections.projection import Projection
 from deedlog.reads.model import Key
 from deedlog.reads.port import ReadStore
-from deedlog.reads.values import STREAM, Changes, Checkpoint, Letter, Place, Skip, Stored
+from deedlog.reads.values import ALL, STREAM, Changes, Checkpoint, Letter, Place, Skip, Stored
 from deedlog.store.port import EventStore
 from deedlog.types import Clock, Position
 
 ATTEMPTS = 50
-ALL = 2**31
 
 
 class Letters(ABC):

@@ -36,6 +36,10 @@ class Projection:
             for handler in fold.handlers:
                 handler.plain = not (indexed or handler.lookups or handler.column) and handler.role != "ends"
 
+    def is_called(self, name: str) -> bool:
+        """Whether that is its name, or one of its read models'."""
+        return name == self.name or name in (fold.model.name for fold in self.folds)
+
     def bind(self, registry: Registry) -> None:
         """Learns the stored names of its events."""
         self.names = frozenset(registry.of(event).name for event in self.handlers)

@@ -9,13 +9,12 @@ from deedlog.errors import Conflict, Misuse, Unavailable
 from deedlog.projections.comparing import compare_with_live
 from deedlog.projections.runner import Runner
 from deedlog.reads.port import ReadStore
-from deedlog.reads.values import Checkpoint, Comparison, Projected
+from deedlog.reads.values import ALL, Checkpoint, Comparison, Projected
 from deedlog.store.port import EventStore
 
 Report: TypeAlias = Callable[[int, int], None]
 """Called with (position, head) after each page."""
 ATTEMPTS = 200
-ALL = 2**31
 
 
 class Verified(msgspec.Struct, frozen=True):

@@ -321,8 +321,7 @@ class Runner:
         planned = plan(self.projection, batch, parked, self._selected)
         fold.add(await self._reads.load(self.projection.projected, before, fold.missing(planned.wanted)))
         await self._apply(fold, planned)
-        changes = fold.changes()
-        return msgspec.structs.replace(changes, letters=[*planned.letters, *changes.letters]) if planned.letters else changes
+        return fold.changes(planned.letters)
 
     @staticmethod
     async def _apply(fold: BatchFold, planned: Plan) -> None:

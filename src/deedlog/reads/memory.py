@@ -8,7 +8,7 @@ from typing import Any
 from deedlog.errors import Conflict, Misuse, NotSupported
 from deedlog.reads.memory_snapshot import Generation, MemorySnapshot, Table
 from deedlog.reads.model import Key
-from deedlog.reads.port import ReadStore, Within, Work, first_of, is_free
+from deedlog.reads.port import ReadStore, Within, Work, earlier_than_live, first_of, is_free, later_than_live
 from deedlog.reads.values import (
     MOVED,
     Changes,
@@ -186,25 +186,16 @@ class MemoryReadStore(ReadStore):
         return generation.checkpoint
 
     async def rollback(self, name: str) -> Checkpoint:
-        live = self._live(name)
-        kept = [g for g in self._all(name) if live is not None and g.checkpoint.generation < live.checkpoint.generation]
-        kept = [g for g in kept if g.checkpoint.complete]
-        if live is None or not kept:
-            raise Misuse(f"no earlier generation of {name} is kept", fix="rebuild it, or deploy the version that you want")
-        return self._exchange(live, kept[-1])
+        return self._exchange(name, *earlier_than_live(name, await self.generations(name)))
 
     async def reinstate(self, name: str) -> Checkpoint:
-        live = self._live(name)
-        later = [g for g in self._all(name) if live is not None and g.checkpoint.generation > live.checkpoint.generation]
-        later = [g for g in later if g.checkpoint.state == "retired"]
-        if live is None or not later:
-            raise Misuse(f"no generation of {name} was rolled back", fix="rebuild it for a new one")
-        return self._exchange(live, later[-1])
+        return self._exchange(name, *later_than_live(name, await self.generations(name)))
 
-    def _exchange(self, live: Generation, other: Generation) -> Checkpoint:
-        live.change(state="retired", owner="", leased_until=0)
-        other.change(state="current")
-        return self._show(other)
+    def _exchange(self, name: str, live: Checkpoint, other: Checkpoint) -> Checkpoint:
+        self._generation(name, live.generation).change(state="retired", owner="", leased_until=0)
+        shown = self._generation(name, other.generation)
+        shown.change(state="current")
+        return self._show(shown)
 
     async def discard(self, projected: Projected, built: Checkpoint) -> None:
         gone = [g for g in self._all(projected.name) if g.checkpoint.generation == built.generation]

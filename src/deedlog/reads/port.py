@@ -281,6 +281,24 @@ def readable(projected: Projected, candidates: Sequence[Checkpoint], *, by_name:
     raise Building(projected.name, waiting.position, waiting.building_to)
 
 
+def earlier_than_live(name: str, found: Sequence[Checkpoint]) -> tuple[Checkpoint, Checkpoint]:
+    """The live generation and the one that a rollback takes. Raises Misuse when none is kept."""
+    live = next((one for one in found if one.live), None)
+    kept = [one for one in found if live is not None and one.generation < live.generation and one.complete]
+    if live is None or not kept:
+        raise Misuse(f"no earlier generation of {name} is kept", fix="rebuild it, or deploy the version that you want")
+    return live, kept[-1]
+
+
+def later_than_live(name: str, found: Sequence[Checkpoint]) -> tuple[Checkpoint, Checkpoint]:
+    """The live generation and the one that taking a rollback back takes. Raises Misuse when none was rolled back."""
+    live = next((one for one in found if one.live), None)
+    later = [one for one in found if live is not None and one.generation > live.generation and one.state == "retired"]
+    if live is None or not later:
+        raise Misuse(f"no generation of {name} was rolled back", fix="`deedlog projections rebuild` makes a new one")
+    return live, later[-1]
+
+
 def first_of(definition: str, found: Sequence[Checkpoint]) -> int:
     """The oldest generation of a definition: a rebuild makes no version of an app newer than another."""
     return min(checkpoint.generation for checkpoint in found if checkpoint.definition == definition)

@@ -85,6 +85,9 @@ class Wanted(msgspec.Struct, frozen=True):
     where: Mapping[tuple[str, str], Collection[Any]]
 
 
+ALL = 2**31
+"""As a limit: more letters than there can be."""
+
 STREAM = ""
 """In place of a read model's name: what is parked is a stream, since its event tells no key."""
 

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from deedlog.errors import Conflict, Misuse
-from deedlog.reads.port import first_of
+from deedlog.reads.port import earlier_than_live, first_of, later_than_live
 from deedlog.reads.sqlite import statements as sql
 from deedlog.reads.values import Checkpoint, Projected
 from deedlog.types import Position
@@ -126,21 +126,11 @@ def go_live(connection: sqlite3.Connection, projected: Projected, checkpoint: Ch
 
 
 def rollback(connection: sqlite3.Connection, name: str) -> Checkpoint:
-    found = generations(connection, name)
-    live = next((c for c in found if c.live), None)
-    kept = [c for c in found if live is not None and c.generation < live.generation and c.complete]
-    if live is None or not kept:
-        raise Misuse(f"no earlier generation of {name} is kept", fix="rebuild it, or deploy the version that you want")
-    return _exchange(connection, name, live, kept[-1])
+    return _exchange(connection, name, *earlier_than_live(name, generations(connection, name)))
 
 
 def reinstate(connection: sqlite3.Connection, name: str) -> Checkpoint:
-    found = generations(connection, name)
-    live = next((c for c in found if c.live), None)
-    later = [c for c in found if live is not None and c.generation > live.generation and c.state == "retired"]
-    if live is None or not later:
-        raise Misuse(f"no generation of {name} was rolled back", fix="rebuild it for a new one")
-    return _exchange(connection, name, live, later[-1])
+    return _exchange(connection, name, *later_than_live(name, generations(connection, name)))
 
 
 def _exchange(connection: sqlite3.Connection, name: str, live: Checkpoint, other: Checkpoint) -> Checkpoint:
